@@ -6,3 +6,11 @@
 //! missing half fails to compile; `unsafe` here is confined to machine code.
 
 pub mod abi;
+
+/// General registers of a guest thread.
+#[derive(Clone, Debug, Default)]
+pub struct Regs;
+
+/// FP and vector state of a guest thread.
+#[derive(Clone, Debug, Default)]
+pub struct FpState;
