@@ -6,3 +6,7 @@
 //! `[window]` the whole file is mapped once, shared and writable, in the sentry
 //! for the file's life; guests write to it at any time, so it is only ever
 //! accessed by the fault-tolerant copy and by atomics, never by reference.
+
+/// A run of frames with owned references.
+#[derive(Clone, Debug)]
+pub struct FrameRun;
