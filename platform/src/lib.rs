@@ -15,6 +15,7 @@ use arch::abi::Addr;
 
 pub mod host;
 pub mod memory;
+mod sync;
 
 /// One way to run guest code: ptrace, seccomp or KVM. The sentry holds an
 /// `Arc<dyn Platform>`; one virtual call a switch costs nothing beside the switch.

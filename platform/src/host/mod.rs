@@ -6,6 +6,16 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+mod errors;
+mod memfile;
+pub mod report;
+mod window;
+
+pub(crate) use errors::from_nix;
+pub use memfile::{ftruncate, memfd_create, punch_hole};
+pub(crate) use memfile::{pread_raw, pwrite_raw};
+pub(crate) use window::Window;
+
 /// A host system call that stays allowed after confinement.
 #[derive(Clone, Copy, Debug)]
 pub struct HostRule {
@@ -24,6 +34,9 @@ impl HostRule {
         Self { nr, args, reason }
     }
 }
+
+/// The rules of all wrappers that the sentry uses once it is confined.
+pub const SENTRY_RULES: &[&[HostRule]] = &[memfile::RULES, report::RULES, window::RULES];
 
 /// A host file that guests may map: an open descriptor and a name for it that
 /// is never used twice in a sandbox's life.

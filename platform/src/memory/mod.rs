@@ -6,7 +6,18 @@
 //! `[window]` the whole file is mapped once, shared and writable, in the sentry
 //! for the file's life; guests write to it at any time, so it is only ever
 //! accessed by the fault-tolerant copy and by atomics, never by reference.
+//! `[window-range]` is stated in `copy`.
+//! Lock order: the file's one lock is innermost; no host call but the file's own
+//! is made under it.
 
-/// A run of frames with owned references.
-#[derive(Clone, Debug)]
-pub struct FrameRun;
+mod copy;
+mod counts;
+mod extents;
+mod file;
+mod frames;
+
+pub use file::{MemoryFile, Usage};
+pub use frames::FrameRun;
+
+#[cfg(test)]
+mod tests;
