@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use arch::abi::{Addr, Errno, num};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Access to one program's memory. Checked against the VMAs; counts are bytes done,
 /// `EFAULT` only if not even one byte could be.
