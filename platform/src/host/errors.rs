@@ -1,6 +1,7 @@
 //! The host's error numbers as the ABI's.
 
 use arch::abi::Errno;
+use arch::abi::num::usize_of;
 
 /// nix's error as ours. A number that does not fit (there is none) becomes EIO.
 pub(crate) fn from_nix(errno: nix::errno::Errno) -> Errno {
@@ -14,7 +15,17 @@ pub(crate) fn last() -> Errno {
     from_nix(nix::errno::Errno::last())
 }
 
-/// A result of a call that returns a `ssize_t`: −1 means errno.
+/// A result of a call that returns a `long`: −1 means errno.
+pub(crate) fn check_long(result: i64) -> Result<u64, Errno> {
+    u64::try_from(result).map_err(|_| last())
+}
+
+/// [`check_long`] for calls that return an `int`.
+pub(crate) fn check_int(result: i32) -> Result<u32, Errno> {
+    u32::try_from(result).map_err(|_| last())
+}
+
+/// [`check_long`] for calls that return a `ssize_t`.
 pub(crate) fn check_size(result: isize) -> Result<usize, Errno> {
-    usize::try_from(result).map_err(|_| last())
+    check_long(i64::try_from(result).unwrap_or(-1)).map(usize_of)
 }

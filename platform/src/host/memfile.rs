@@ -7,7 +7,7 @@ use arch::abi::Errno;
 use nix::fcntl::FallocateFlags;
 use nix::sys::memfd::MFdFlags;
 
-use super::{HostRule, from_nix};
+use super::{HostRule, from_nix, rule};
 use crate::host::errors::check_size;
 
 /// `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`.
@@ -15,22 +15,18 @@ const PUNCH: u64 = 3;
 
 /// Rules of this file.
 pub(super) const RULES: &[HostRule] = &[
-    HostRule::exact(
-        libc::SYS_ftruncate,
+    rule!(
+        SYS_ftruncate,
         &[],
         "the memory file grows; truncate(2) on host files",
     ),
-    HostRule::exact(
-        libc::SYS_fallocate,
+    rule!(
+        SYS_fallocate,
         &[(1, PUNCH)],
         "freed frames go back to the host",
     ),
-    HostRule::exact(libc::SYS_pread64, &[], "host files are read at an offset"),
-    HostRule::exact(
-        libc::SYS_pwrite64,
-        &[],
-        "host files are written at an offset",
-    ),
+    rule!(SYS_pread64, &[], "host files are read at an offset"),
+    rule!(SYS_pwrite64, &[], "host files are written at an offset",),
 ];
 
 /// An anonymous file: memfd_create(2), close-on-exec.

@@ -6,37 +6,95 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+mod clock;
 mod errors;
+mod file;
 mod memfile;
+mod names;
+mod poll;
 pub mod report;
+mod runtime;
+mod stat;
+mod thread;
+pub mod tty;
 mod window;
 
+pub use clock::{
+    Rusage, SysInfo, Time, Whose, clock_getres, clock_gettime, page_size, random, random_u64,
+    rusage, sysinfo,
+};
 pub(crate) use errors::from_nix;
+pub use file::{
+    Open, Resolve, Seek, Sync, duplicate, fallocate, getdents64, open_beneath, pread, pwrite, read,
+    read_nowait, readlink_at, seek, status_flags, sync, write, write_nowait,
+};
 pub use memfile::{ftruncate, memfd_create, punch_hole};
 pub(crate) use memfile::{pread_raw, pwrite_raw};
+pub use names::{
+    SetTime, Unlink, chmod, chown, get_xattr, link_at, link_file, list_xattr, mkdir_at, mknod_at,
+    remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
+};
+pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
+pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};
+pub use thread::{
+    CpuSet, MAX_CPUS, affinity, cpu_count, current_cpu, pid, set_affinity, set_thread_name,
+    set_timer_slack, signal_process, signal_thread, tid,
+};
 pub(crate) use window::Window;
 
 /// A host system call that stays allowed after confinement.
 #[derive(Clone, Copy, Debug)]
 pub struct HostRule {
+    /// Its name, with libc's prefix `SYS_`.
+    pub name: &'static str,
     /// Its number on this architecture.
     pub nr: i64,
     /// Conditions on arguments, all of which must hold: (index, required value).
     pub args: &'static [(u8, u64)],
+    /// Conditions on bits of arguments, all of which must hold: (index, mask, value).
+    pub masks: &'static [(u8, u64, u64)],
     /// Why the sentry needs it.
     pub reason: &'static str,
 }
 
-impl HostRule {
-    /// Allows `nr` where all `args` (index, value) match, for `reason`.
-    #[must_use]
-    pub const fn exact(nr: i64, args: &'static [(u8, u64)], reason: &'static str) -> Self {
-        Self { nr, args, reason }
-    }
+/// A rule: `rule!(SYS_name, &[(index, value)], "reason")`, or with masked arguments
+/// `rule!(SYS_name, masked &[(index, mask, value)], "reason")`.
+macro_rules! rule {
+    ($name:ident, masked $masks:expr, $reason:expr $(,)?) => {
+        $crate::host::HostRule {
+            name: stringify!($name),
+            nr: libc::$name,
+            args: &[],
+            masks: $masks,
+            reason: $reason,
+        }
+    };
+    ($name:ident, $args:expr, $reason:expr $(,)?) => {
+        $crate::host::HostRule {
+            name: stringify!($name),
+            nr: libc::$name,
+            args: $args,
+            masks: &[],
+            reason: $reason,
+        }
+    };
 }
+pub(crate) use rule;
 
 /// The rules of all wrappers that the sentry uses once it is confined.
-pub const SENTRY_RULES: &[&[HostRule]] = &[memfile::RULES, report::RULES, window::RULES];
+pub const SENTRY_RULES: &[&[HostRule]] = &[
+    clock::RULES,
+    file::RULES,
+    memfile::RULES,
+    names::RULES,
+    poll::RULES,
+    report::RULES,
+    runtime::RULES,
+    stat::RULES,
+    thread::RULES,
+    tty::RULES,
+    window::RULES,
+];
 
 /// A host file that guests may map: an open descriptor and a name for it that
 /// is never used twice in a sandbox's life.
@@ -70,3 +128,6 @@ impl AsFd for HostFile {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

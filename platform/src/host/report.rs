@@ -3,11 +3,11 @@
 
 use std::fmt::{self, Write};
 
-use super::HostRule;
+use super::{HostRule, rule};
 
 /// Rules of this file.
-pub(super) const RULES: &[HostRule] = &[HostRule::exact(
-    libc::SYS_write,
+pub(super) const RULES: &[HostRule] = &[rule!(
+    SYS_write,
     &[],
     "log, results and crash reports go to descriptors opened at start",
 )];

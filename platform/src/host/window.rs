@@ -7,11 +7,11 @@ use std::ptr::NonNull;
 use arch::abi::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{HostRule, from_nix};
+use super::{HostRule, from_nix, rule};
 
 /// Rules of this file.
-pub(super) const RULES: &[HostRule] = &[HostRule::exact(
-    libc::SYS_munmap,
+pub(super) const RULES: &[HostRule] = &[rule!(
+    SYS_munmap,
     &[],
     "windows onto files go when their owner does; also the allocator",
 )];
