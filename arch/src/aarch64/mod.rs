@@ -1,0 +1,3 @@
+//! arm64: registers, FP state, signal frames, and where its ABI differs.
+
+pub mod abi;
