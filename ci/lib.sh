@@ -1,0 +1,28 @@
+# Shared by the scripts in ci/; sourced, with the repository's root as working directory.
+# shellcheck shell=bash
+
+say() { echo "${0##*/}: $*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+# need PROGRAM HINT: ends the script if PROGRAM isn't there.
+need() { command -v "$1" >/dev/null || die "$1 is missing; $2"; }
+
+# Where things that outlive a run are kept: never inside the tree.
+cache_dir() { echo "${RINGFENCE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringfence}"; }
+
+# The host's target triple as rustc names it.
+host_triple() { rustc -vV | sed -n 's/^host: //p'; }
+
+# Cargo's target directory, wherever the configuration puts it.
+target_dir() {
+    cargo metadata --format-version 1 --no-deps --offline | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+# Where binaries of PROFILE lie: .cargo/config.toml builds for an explicit target.
+bin_dir() { echo "$(target_dir)/$(host_triple)/$1"; }
+
+# An ordinary user to run as: nobody's rights, no groups.
+as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups -- "$@"; }
