@@ -4,16 +4,42 @@
 //! Invariants: a guest address is never a host pointer; data are copied once and
 //! checked on the copy; the platform's address space is a cache of the map here.
 //! Lock order: the VMA map (two by age: parent, then child), page caches below,
-//! the memory file innermost. Nothing here sleeps for a guest's sake.
+//! the memory file innermost. Nothing here sleeps for a guest's sake. The platform
+//! is told of changes under the VMA lock; no file is dropped or told of writers under it.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::arithmetic_side_effects)]
 
+mod access;
+mod anon_shared;
+mod brk;
+mod fault;
+mod fork;
+mod frame_file;
+mod futex;
+mod layout;
+mod madvise;
 mod mappable;
+mod mapping_set;
+mod mlock;
+mod mm;
+mod mmap;
+mod mprotect;
+mod mremap;
+mod stats;
 mod user;
 
+pub use access::Forced;
+pub use anon_shared::AnonShared;
+pub use fault::Fault;
+pub use frame_file::FrameFile;
+pub use futex::{FutexKey, FutexScope, FutexWord};
+pub use layout::{ExecInfo, Layout, MemLimits};
 pub use mappable::{MapFault, Mappable, Pages};
+pub use mapping_set::{Copies, MappingSet};
+pub use mlock::LockMode;
+pub use mm::Mm;
+pub use mmap::{Label, MapRequest};
+pub use mprotect::prot_of;
+pub use stats::{MapEntry, MemUsage};
 pub use user::{UserMemory, UserPtr, UserSlice, UserStr};
-
-/// The mappings of one file, so that truncation can undo them.
-#[derive(Debug, Default)]
-pub struct MappingSet;

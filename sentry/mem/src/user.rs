@@ -22,10 +22,10 @@ pub trait UserMemory: Send + Sync {
         let mut done = 0;
         while done < len {
             let at = to.checked_add(num::u64_of(done)).ok_or(Errno::EFAULT)?;
-            let part = ZEROS.get(..len - done).unwrap_or(&ZEROS);
+            let part = ZEROS.get(..len.saturating_sub(done)).unwrap_or(&ZEROS);
             match self.copy_out(at, part) {
-                Ok(n) if n == part.len() => done += n,
-                Ok(n) => return Ok(done + n),
+                Ok(n) if n == part.len() => done = done.saturating_add(n),
+                Ok(n) => return Ok(done.saturating_add(n)),
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
             }
@@ -193,8 +193,8 @@ impl UserStr {
         while text.len() < limit {
             // Up to the end of a chunk-aligned block: strings that end just before
             // an unmapped page do not fault.
-            let to_boundary = 256 - num::usize_of(at.0 & 255);
-            let want = to_boundary.min(limit - text.len());
+            let to_boundary = chunk.len().saturating_sub(num::usize_of(at.0 & 255));
+            let want = to_boundary.min(limit.saturating_sub(text.len()));
             let part = chunk.get_mut(..want).ok_or(Errno::EFAULT)?;
             let done = memory.copy_in(at, part)?;
             let got = part.get(..done).ok_or(Errno::EFAULT)?;
