@@ -20,6 +20,8 @@ pub enum FileKind {
     CharDevice,
     /// A block device.
     BlockDevice,
+    /// An object without a file type, as epoll(7), eventfd(2) and their kin.
+    Anonymous,
 }
 
 impl FileKind {
@@ -27,6 +29,7 @@ impl FileKind {
     #[must_use]
     pub const fn mode_bits(self) -> u16 {
         match self {
+            Self::Anonymous => 0,
             Self::Fifo => 0o010_000,
             Self::CharDevice => 0o020_000,
             Self::Directory => 0o040_000,
@@ -56,6 +59,7 @@ impl FileKind {
     #[must_use]
     pub const fn dirent_type(self) -> u8 {
         match self {
+            Self::Anonymous => 0,
             Self::Fifo => 1,
             Self::CharDevice => 2,
             Self::Directory => 4,

@@ -28,6 +28,12 @@ pub trait FileOps: Pollable + Any {
         self.write(from, 0).map(|count| (count, 0))
     }
 
+    /// Whether a blocking write(2) goes on, waiting for room, until everything is written:
+    /// pipes and stream sockets. Elsewhere a short count is the result.
+    fn writes_whole(&self) -> bool {
+        false
+    }
+
     /// Where [`FileOps::read`] and [`FileOps::write`] keep a position, lseek(2) works:
     /// the new offset for `offset` from `whence`, `now` being the present one. `ESPIPE` for streams.
     fn seek(&self, _now: u64, _offset: i64, _whence: Whence) -> Result<u64, Errno> {
@@ -37,6 +43,12 @@ pub trait FileOps: Pollable + Any {
     /// Whether `at` of read and write means anything: pread(2) gives `ESPIPE` where not.
     fn has_position(&self) -> bool {
         false
+    }
+
+    /// Whether epoll(7) accepts it; `EPERM` where not. Linux asks whether there is anything
+    /// to wait for; regular files, directories and /dev/null are always ready.
+    fn epollable(&self) -> bool {
+        !self.has_position()
     }
 
     /// Gives entries from position `at` on (0: the first, `.` and `..` included) until the

@@ -40,6 +40,10 @@ pub trait Source {
     /// only at the end or before a page that faults. `EFAULT` if not even the first
     /// could be read. Bytes taken are gone: take no more than can be used.
     fn take(&mut self, into: &mut [u8]) -> Result<usize, Errno>;
+
+    /// What [`Source::take`] would copy, leaving it there: for files that must see the
+    /// bytes to know whether they can use them now.
+    fn peek(&self, into: &mut [u8]) -> Result<usize, Errno>;
 }
 
 /// A sink in the sentry's own memory, with a limit.
@@ -90,6 +94,10 @@ impl Source for ByteSource<'_> {
         }
         self.0 = later;
         Ok(count)
+    }
+
+    fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        ByteSource(self.0).take(into)
     }
 }
 
@@ -224,5 +232,11 @@ impl Source for UserSource<'_> {
             }
         }
         Ok(done)
+    }
+
+    fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        let ranges = self.ranges.clone();
+        let memory = self.memory;
+        UserSource { memory, ranges }.take(into)
     }
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anonymous;
 mod attributes;
 mod credentials;
 mod file;
@@ -15,6 +16,7 @@ mod inode;
 mod io;
 mod name;
 
+pub use anonymous::{AnonymousFs, AnonymousInode, Reopen};
 pub use attributes::{Attributes, DeviceId, FileKind, FsInfo, SetAttributes, SetTime};
 pub use base::{Pollable, Ready, Subscription};
 pub use credentials::{Caller, Capabilities, Credentials};
