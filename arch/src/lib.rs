@@ -9,6 +9,7 @@
 
 pub mod aarch64;
 pub mod abi;
+pub mod layout;
 pub mod x86_64;
 
 cfg_if::cfg_if! {
@@ -19,10 +20,5 @@ cfg_if::cfg_if! {
     }
 }
 
-/// General registers of a guest thread.
-#[derive(Clone, Debug, Default)]
-pub struct Regs;
-
-/// FP and vector state of a guest thread.
-#[derive(Clone, Debug, Default)]
-pub struct FpState;
+pub use current::fp::FpState;
+pub use current::regs::Regs;

@@ -1,3 +1,6 @@
 //! arm64: registers, FP state, signal frames, and where its ABI differs.
 
 pub mod abi;
+pub mod fp;
+pub mod layout;
+pub mod regs;

@@ -32,4 +32,8 @@ pub use errno::Errno;
 pub use open::OpenFlags;
 pub use siginfo::SigInfo;
 pub use signal::{SigSet, Signal};
+pub use stat::{FileMode, FileStat, FileType};
 pub use time::{Timespec, Timeval};
+
+/// Arguments of a system call, in order.
+pub type SysArgs = [u64; 6];

@@ -1,3 +1,11 @@
 //! x86-64: registers, FP state, signal frames, and where its ABI differs.
 
 pub mod abi;
+pub mod fp;
+pub mod layout;
+#[cfg(target_arch = "x86_64")]
+mod probe;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "probe_absent.rs"]
+mod probe;
+pub mod regs;
