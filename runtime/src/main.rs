@@ -1,2 +1,14 @@
-//! The command.
-fn main() {}
+//! ringfence: runs untrusted Linux programs on a kernel of its own.
+//!
+//! Owns the command line, the sandbox's start and confinement, and the exit
+//! status. Only `main` ends the process.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

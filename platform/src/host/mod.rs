@@ -14,6 +14,7 @@ mod names;
 mod poll;
 pub mod report;
 mod runtime;
+pub mod setup;
 mod stat;
 mod thread;
 pub mod tty;

@@ -1,0 +1,17 @@
+//! Host calls of a sandbox's start, made while the process is single-threaded and
+//! before it confines itself. None has a seccomp rule: once [`seccomp::install`] has
+//! run, each of them kills the sentry.
+
+mod capabilities;
+mod mounts;
+mod namespaces;
+mod process;
+pub mod seccomp;
+
+pub use capabilities::{drop_capabilities, no_new_privs};
+pub use mounts::{TreeAccess, clone_tree, empty_root, make_mounts_private};
+pub use namespaces::{IdMaps, Namespaces, enter_check, parse_id_map};
+pub use process::{
+    Exit, Forked, close_from, current_ids, die_with_parent, fork_into, forward_signals,
+    limit_resources, wait_for,
+};

@@ -1,0 +1,162 @@
+//! The sandbox's process: made in its namespaces, waited for by the one that the
+//! caller started.
+//!
+//! Invariants: `[single]` a fork is made only while the process has one thread, so
+//! the child may go on as if nothing had happened.
+
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+
+use arch::abi::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use super::super::errors::{check_int, check_long, from_nix, last};
+use super::Namespaces;
+
+/// Which side of [`fork_into`] this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forked {
+    /// The caller's side: the child's process id.
+    Parent(i32),
+    /// The child, first process of its new pid namespace if that was asked for.
+    Child,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// exit(2) with this status.
+    Status(u8),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// fork(2) into new namespaces: clone(2). `EPERM`, `EINVAL`, `ENOSPC`, `EUSERS` as the
+/// host refuses them; `EBUSY` if this process has more than one thread.
+pub fn fork_into(namespaces: Namespaces) -> Result<Forked, Errno> {
+    // Two links of the directory itself, one per thread.
+    let threads = fs::metadata("/proc/self/task").map_or(3, |metadata| metadata.nlink());
+    if threads != 3 {
+        return Err(Errno::EBUSY);
+    }
+    let flags = i64::from(namespaces.bits()) | i64::from(libc::SIGCHLD);
+    // SAFETY: [single] as counted above; without CLONE_VM and a stack this is fork(2).
+    let child = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match i32::try_from(check_long(child)?) {
+        Ok(0) => Ok(Forked::Child),
+        Ok(pid) => Ok(Forked::Parent(pid)),
+        Err(_) => Err(Errno::EIO),
+    }
+}
+
+/// Whether a child process can be made in `namespaces`.
+pub(super) fn can_enter(namespaces: Namespaces) -> bool {
+    match fork_into(namespaces) {
+        Err(_) => false,
+        // SAFETY: [single] this is the child; it runs nothing of ours any more.
+        Ok(Forked::Child) => unsafe { libc::_exit(0) },
+        Ok(Forked::Parent(pid)) => wait_for(pid).is_ok(),
+    }
+}
+
+/// Waits for child `pid` to end and reaps it.
+pub fn wait_for(pid: i32) -> Result<Exit, Errno> {
+    loop {
+        match waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED) {
+            Ok(WaitStatus::Exited(_, status)) => {
+                return Ok(Exit::Status(u8::try_from(status & 0xff).unwrap_or(u8::MAX)));
+            }
+            #[expect(clippy::as_conversions, reason = "the enum is a C int")]
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Exit::Signal(signal as i32)),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(from_nix(error)),
+        }
+    }
+}
+
+/// Has the host kill this process when its parent ends: PR_SET_PDEATHSIG. `false` if
+/// the parent is gone already, seen by `parent_alive`, a descriptor whose other end
+/// only the parent holds and which hangs up with it.
+pub fn die_with_parent(parent_alive: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // SAFETY: no pointers.
+    check_int(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
+    let mut poll = libc::pollfd {
+        fd: parent_alive.as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: [buffer] one live pollfd.
+    check_int(unsafe { libc::poll(&mut poll, 1, 0) })?;
+    Ok(poll.revents & libc::POLLHUP == 0)
+}
+
+/// Waits for child `pid` to end; signals that would end or be told to this process
+/// are given to `forward` instead, as their numbers.
+///
+/// Blocks all signals of the calling thread for good.
+pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32)) -> Result<Exit, Errno> {
+    let mut all = SigSet::all();
+    // Stopping and going on is between the shell and this process.
+    for signal in [
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGCONT,
+    ] {
+        all.remove(signal);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(from_nix)?;
+    loop {
+        if let Some(exit) = reap_now(pid)? {
+            return Ok(exit);
+        }
+        let mut number = 0;
+        // SAFETY: [buffer] a live set and a live int.
+        let error = unsafe { libc::sigwait(std::ptr::from_ref(all.as_ref()), &mut number) };
+        if error != 0 {
+            return Err(last());
+        }
+        if number != libc::SIGCHLD {
+            forward(number);
+        }
+    }
+}
+
+/// Reaps child `pid` if it has ended.
+fn reap_now(pid: i32) -> Result<Option<Exit>, Errno> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
+        Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR) => Ok(None),
+        Ok(_) => wait_for(pid).map(Some),
+        Err(error) => Err(from_nix(error)),
+    }
+}
+
+/// Closes every descriptor from `first` on: close_range(2).
+pub fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers; the caller owns nothing from `first` on that it still uses.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    check_long(done).map(drop)
+}
+
+/// Effective user and group id, and whether the process may map any id into a new
+/// user namespace (it is root, or has the capabilities by other means).
+#[must_use]
+pub fn current_ids() -> (u32, u32, bool) {
+    let uid = nix::unistd::geteuid();
+    let gid = nix::unistd::getegid();
+    (uid.as_raw(), gid.as_raw(), uid.is_root())
+}
+
+/// No core files of the sentry; as many descriptors as the hard limit allows.
+/// Gives that limit.
+pub fn limit_resources() -> Result<u64, Errno> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(from_nix)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(from_nix)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(from_nix)?;
+    Ok(hard)
+}

@@ -1,0 +1,177 @@
+//! `ringfence do`: one command in a sandbox.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+
+/// Runs one command in a sandbox.
+///
+/// The command sees this machine's root directory (or that of --rootfs) as it is,
+/// and may change anything it has permission for: changes are kept in memory and
+/// gone when it ends. Its exit status is passed on as a shell would: 126 if it
+/// cannot be executed, 127 if it is not there, 128 + n if signal n ended it, 125 if
+/// ringfence itself failed.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How the program's system calls are caught.
+    #[arg(long, value_enum, default_value_t = PlatformChoice::Auto)]
+    platform: PlatformChoice,
+
+    /// How the ptrace platform keeps a call from the host's kernel.
+    #[arg(long, value_enum, default_value_t = Nullify::Sysemu)]
+    ptrace_nullify: Nullify,
+
+    /// Sets a variable in the command's environment; may be repeated. The caller's
+    /// environment is passed on.
+    #[arg(long = "env", value_name = "K=V", value_parser = parse_variable)]
+    variables: Vec<(OsString, OsString)>,
+
+    /// The directory to start in, as the sandbox sees it [default: the present one, or /
+    /// with --rootfs].
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+
+    /// Shows the host's SRC at DST in the sandbox, writable unless `:ro` follows: what
+    /// the command writes there stays. May be repeated.
+    #[arg(long = "volume", value_name = "SRC:DST[:ro]", value_parser = parse_volume)]
+    volumes: Vec<Volume>,
+
+    /// The directory to use as the root [default: this machine's own].
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    rootfs: PathBuf,
+
+    /// Runs the command as root of the sandbox, whoever calls.
+    #[arg(long)]
+    root: bool,
+
+    /// How much memory the sandbox may use, in MiB [default: half of the machine's].
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u64>,
+
+    /// Prints each system call, as strace does, on stderr.
+    #[arg(long)]
+    strace: bool,
+
+    /// Writes what was set up, and why, into a file in DIR.
+    #[arg(long, value_name = "DIR")]
+    debug_log: Option<PathBuf>,
+
+    /// Goes on although the host refuses this namespace: a weaker sandbox.
+    #[arg(long = "without-namespace", value_name = "NAME", value_enum)]
+    without_namespaces: Vec<Namespace>,
+
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// `--platform`'s values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum PlatformChoice {
+    /// The fastest one that this host offers.
+    Auto,
+    /// Traced stub processes; runs anywhere.
+    Ptrace,
+}
+
+/// `--ptrace-nullify`'s values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Nullify {
+    /// PTRACE_SYSEMU: one stop a call.
+    Sysemu,
+    /// PTRACE_SYSCALL with the call replaced by getpid(2): two stops a call.
+    Getpid,
+}
+
+/// A namespace of the host that the sentry enters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Namespace {
+    /// Ids.
+    User,
+    /// Mounts.
+    Mount,
+    /// Process ids.
+    Pid,
+    /// System V IPC.
+    Ipc,
+    /// Host name.
+    Uts,
+    /// Network.
+    Net,
+}
+
+/// One `--volume`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Volume {
+    /// On the host.
+    pub(crate) source: PathBuf,
+    /// In the sandbox; absolute.
+    pub(crate) target: PathBuf,
+    /// Whether writes are refused.
+    pub(crate) read_only: bool,
+}
+
+fn parse_variable(text: &str) -> Result<(OsString, OsString), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_volume(text: &str) -> Result<Volume, String> {
+    let (text, read_only) = match text.strip_suffix(":ro") {
+        Some(rest) => (rest, true),
+        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    };
+    let (source, target) = text
+        .split_once(':')
+        .ok_or("expected SRC:DST or SRC:DST:ro")?;
+    if source.is_empty() {
+        return Err("the source is empty".to_owned());
+    }
+    if !target.starts_with('/') {
+        return Err(format!("the target `{target}` must be an absolute path"));
+    }
+    Ok(Volume {
+        source: source.into(),
+        target: target.into(),
+        read_only,
+    })
+}
+
+/// Runs the verb; the command's exit status.
+pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let _ = arguments;
+    Err(Failure::own("not wired up yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes() {
+        let volume = |source: &str, target: &str, read_only| Volume {
+            source: source.into(),
+            target: target.into(),
+            read_only,
+        };
+        assert_eq!(parse_volume("/a:/b"), Ok(volume("/a", "/b", false)));
+        assert_eq!(parse_volume("a:/b:ro"), Ok(volume("a", "/b", true)));
+        assert_eq!(parse_volume("a:/b:rw"), Ok(volume("a", "/b", false)));
+        assert!(parse_volume("/a").is_err());
+        assert!(parse_volume("/a:b").is_err());
+        assert!(parse_volume(":/b").is_err());
+    }
+
+    #[test]
+    fn variables() {
+        assert_eq!(parse_variable("A=b=c"), Ok(("A".into(), "b=c".into())));
+        assert_eq!(parse_variable("A="), Ok(("A".into(), "".into())));
+        assert!(parse_variable("A").is_err());
+        assert!(parse_variable("=x").is_err());
+    }
+}
