@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
+pub mod poll;
+pub mod timerfd;
 
 use base::Errno;
 use vfs::Sink;
