@@ -193,6 +193,17 @@ pub fn pwrite(file: BorrowedFd<'_>, from: &[u8], offset: u64) -> Result<usize, E
     check_size(unsafe { libc::pwrite(file.as_raw_fd(), from.as_ptr().cast(), from.len(), offset) })
 }
 
+/// Writes at the end of the file, wherever that is when the host gets to it:
+/// pwritev2(2), RWF_APPEND.
+pub fn append(file: BorrowedFd<'_>, from: &[u8]) -> Result<usize, Errno> {
+    let part = libc::iovec {
+        iov_base: from.as_ptr().cast_mut().cast(),
+        iov_len: from.len(),
+    };
+    // SAFETY: [fd], [buffer] one iovec of `from`, only read.
+    check_size(unsafe { libc::pwritev2(file.as_raw_fd(), &raw const part, 1, 0, libc::RWF_APPEND) })
+}
+
 /// Reads at the file's own offset without waiting: preadv2(2), RWF_NOWAIT. `EAGAIN`
 /// if nothing is there, `EOPNOTSUPP` where the file cannot tell (a tty).
 pub fn read_nowait(file: BorrowedFd<'_>, to: &mut [u8]) -> Result<usize, Errno> {

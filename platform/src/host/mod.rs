@@ -26,14 +26,14 @@ pub use clock::{
 };
 pub(crate) use errors::from_nix;
 pub use file::{
-    Open, Resolve, Seek, Sync, duplicate, fallocate, getdents64, open_beneath, pread, pwrite, read,
-    read_nowait, readlink_at, seek, status_flags, sync, write, write_nowait,
+    Open, Resolve, Seek, Sync, append, duplicate, fallocate, getdents64, open_beneath, pread,
+    pwrite, read, read_nowait, readlink_at, seek, status_flags, sync, write, write_nowait,
 };
 pub use memfile::{ftruncate, memfd_create, punch_hole};
 pub(crate) use memfile::{pread_raw, pwrite_raw};
 pub use names::{
-    SetTime, Unlink, chmod, chown, get_xattr, link_at, link_file, list_xattr, mkdir_at, mknod_at,
-    remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
+    SetTime, Unlink, chmod, chmod_path, chown, get_xattr, link_at, link_file, list_xattr, mkdir_at,
+    mknod_at, remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
 };
 pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
 pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};

@@ -8,8 +8,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use arch::abi::Errno;
 
-use super::errors::{check_int, check_size};
+use super::errors::{check_int, check_long, check_size};
 use super::{HostRule, Time, rule};
+
+/// The number of fchmodat2(2) on both architectures; libc has it on one only.
+const FCHMODAT2: libc::c_long = 452;
 
 /// Rules of this file.
 pub(super) const RULES: &[HostRule] = &[
@@ -24,6 +27,13 @@ pub(super) const RULES: &[HostRule] = &[
     ),
     rule!(SYS_renameat2, &[], "rename(2) in writable host trees"),
     rule!(SYS_fchmod, &[], "chmod(2) in writable host trees"),
+    HostRule {
+        name: "SYS_fchmodat2",
+        nr: FCHMODAT2,
+        args: &[],
+        masks: &[],
+        reason: "chmod(2) of what cannot be opened in writable host trees",
+    },
     rule!(SYS_fchownat, &[], "chown(2) in writable host trees"),
     rule!(SYS_utimensat, &[], "utimensat(2) in writable host trees",),
     rule!(SYS_fgetxattr, &[], "extended attributes of host files",),
@@ -125,6 +135,16 @@ pub fn rename_at(
 pub fn chmod(file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
     // SAFETY: [fd], [no-pointers].
     check_int(unsafe { libc::fchmod(file.as_raw_fd(), mode) })?;
+    Ok(())
+}
+
+/// Sets the permission bits of what an O_PATH descriptor names: fchmodat2(2),
+/// AT_EMPTY_PATH. `ENOSYS` before Linux 6.6.
+pub fn chmod_path(file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+    let (fd, empty) = (file.as_raw_fd(), c"".as_ptr());
+    // SAFETY: [fd], [c-str].
+    let done = unsafe { libc::syscall(FCHMODAT2, fd, empty, mode, libc::AT_EMPTY_PATH) };
+    check_long(done)?;
     Ok(())
 }
 
