@@ -3,6 +3,4 @@
 pub mod abi;
 pub mod fp;
 pub mod layout;
-pub mod records;
 pub mod regs;
-pub mod sigframe;

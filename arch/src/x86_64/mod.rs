@@ -9,4 +9,3 @@ mod probe;
 #[path = "probe_absent.rs"]
 mod probe;
 pub mod regs;
-pub mod sigframe;

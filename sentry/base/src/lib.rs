@@ -9,7 +9,6 @@
 pub mod ids;
 pub mod lock;
 pub mod time;
-pub mod timer;
 pub mod wait;
 
 pub use arch::abi::{Addr, Errno, PAGE_SIZE, num};

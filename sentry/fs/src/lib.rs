@@ -6,13 +6,15 @@
 
 #![forbid(unsafe_code)]
 
-pub mod epoll;
+mod buffer;
 pub mod eventfd;
+pub mod hostfs;
 pub mod pipe;
-pub mod poll;
-pub mod timerfd;
+#[cfg(test)]
+mod scratch;
+mod seek;
 
-use base::Errno;
+use base::{Errno, Ready};
 use vfs::Sink;
 
 /// Gives a record that is not to be cut: `EFAULT` if not all of it could be stored.
@@ -23,4 +25,15 @@ fn put_whole(to: &mut dyn Sink, record: &[u8]) -> Result<usize, Errno> {
     } else {
         Err(Errno::EFAULT)
     }
+}
+
+/// What files that never make anyone wait are ready for.
+const ALWAYS: Ready = Ready::IN
+    .union(Ready::OUT)
+    .union(Ready::RDNORM)
+    .union(Ready::WRNORM);
+
+/// What /proc/pid/maps shows for a mapping of the file at `path`.
+fn shown(_path: &vfs::Path) -> Vec<u8> {
+    Vec::new()
 }
