@@ -15,6 +15,8 @@ use arch::abi::Addr;
 
 pub mod host;
 pub mod memory;
+pub mod ptrace;
+mod stub;
 mod sync;
 
 /// One way to run guest code: ptrace, seccomp or KVM. The sentry holds an
@@ -112,7 +114,11 @@ pub enum Exit {
     Fault {
         /// The address accessed, exact to the byte where the machine tells.
         at: Addr,
-        /// What was tried.
+        /// What was tried. Where the machine does not tell (ptrace), `Read` if nothing is
+        /// mapped at `at`, `Write` if a mapping there refused, and `Execute` only if `at`
+        /// is the instruction pointer. So `Read` may stand for any access: the owner
+        /// resolves it by the most that the mapping allows, else the access comes again,
+        /// as `Write`; and a `Write` fault may be a read of a page without access.
         access: Access,
     },
     /// A synchronous exception other than a page fault.

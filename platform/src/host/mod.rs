@@ -16,6 +16,7 @@ pub mod report;
 mod runtime;
 pub mod setup;
 mod stat;
+mod stubs;
 mod thread;
 pub mod tty;
 mod window;
@@ -24,7 +25,7 @@ pub use clock::{
     Rusage, SysInfo, Time, Whose, clock_getres, clock_gettime, page_size, random, random_u64,
     rusage, sysinfo,
 };
-pub(crate) use errors::from_nix;
+pub(crate) use errors::{check_long, from_nix, last as last_errno};
 pub use file::{
     Open, Resolve, Seek, Sync, append, duplicate, fallocate, getdents64, open_beneath, pread,
     pwrite, read, read_nowait, readlink_at, seek, status_flags, sync, write, write_nowait,
@@ -37,6 +38,10 @@ pub use names::{
 };
 pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
 pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};
+pub(crate) use stubs::{
+    barrier, can_map, die_with_maker, eventfd_blocking, executable_memfd, leave_session,
+    no_core_files, reopen_read_only, reset_signals, send_descriptor, socket_pair, wait_readable,
+};
 pub use thread::{
     CpuSet, MAX_CPUS, affinity, cpu_count, current_cpu, pid, set_affinity, set_thread_name,
     set_timer_slack, signal_process, signal_thread, tid,
@@ -92,6 +97,7 @@ pub const SENTRY_RULES: &[&[HostRule]] = &[
     report::RULES,
     runtime::RULES,
     stat::RULES,
+    stubs::RULES,
     thread::RULES,
     tty::RULES,
     window::RULES,

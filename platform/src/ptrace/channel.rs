@@ -1,0 +1,111 @@
+//! How keepers answer: a value as the offset of a shared file description, and an
+//! eventfd that says it is there.
+//!
+//! Both are written by system calls that only a keeper's code makes: a program's
+//! threads make none, so answers cannot be forged. A channel belongs to one request
+//! at a time.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use arch::abi::Errno;
+
+use super::calls;
+use crate::PlatformError;
+use crate::host::{self, Seek};
+use crate::sync::lock;
+
+/// How long an answer may take before the keeper's life is checked, in milliseconds.
+const PATIENCE: u32 = 50;
+
+/// See the module. Numbers are descriptors in the stubs' table.
+#[derive(Debug)]
+pub(super) struct Channel {
+    result: OwnedFd,
+    event: OwnedFd,
+    /// Number of the result file.
+    pub(super) result_nr: u32,
+    /// Number of the eventfd.
+    pub(super) event_nr: u32,
+}
+
+impl Channel {
+    /// A channel that the stubs have at numbers `first` and `first + 1`.
+    pub(super) fn create(first: u32) -> Result<Self, Errno> {
+        Ok(Self {
+            result: host::memfd_create(c"ringfence-answer")?,
+            event: host::eventfd_blocking()?,
+            result_nr: first,
+            event_nr: first.saturating_add(1),
+        })
+    }
+
+    /// The descriptors to install, with their numbers.
+    pub(super) fn descriptors(&self) -> [(BorrowedFd<'_>, u32); 2] {
+        [
+            (self.result.as_fd(), self.result_nr),
+            (self.event.as_fd(), self.event_nr),
+        ]
+    }
+
+    /// Waits for the answer of process `pid`.
+    fn wait(&self, pid: i32) -> Result<u64, PlatformError> {
+        let refused = |errno| PlatformError::Host {
+            what: "waiting for a stub",
+            errno,
+        };
+        while !host::wait_readable(self.event.as_fd(), PATIENCE).map_err(refused)? {
+            if !calls::is_alive(pid) {
+                // It may have answered with its last breath: the next user must not see that.
+                if host::wait_readable(self.event.as_fd(), 0).map_err(refused)? {
+                    let _ = host::read(self.event.as_fd(), &mut [0; 8]);
+                }
+                return Err(PlatformError::Dead {
+                    how: format!("process {pid} ended while it worked on a request"),
+                });
+            }
+        }
+        host::read(self.event.as_fd(), &mut [0; 8]).map_err(refused)?;
+        host::seek(self.result.as_fd(), Seek::Current(0)).map_err(refused)
+    }
+}
+
+/// The channels of a sandbox.
+#[derive(Debug)]
+pub(super) struct Channels {
+    free: Mutex<Vec<Channel>>,
+    returned: Condvar,
+}
+
+impl Channels {
+    pub(super) fn new(channels: Vec<Channel>) -> Self {
+        Self {
+            free: Mutex::new(channels),
+            returned: Condvar::new(),
+        }
+    }
+
+    /// Lends a channel to `post`, which makes a request on it, and waits for the
+    /// answer of process `pid`.
+    pub(super) fn ask(&self, pid: i32, post: impl FnOnce(&Channel)) -> Result<u64, PlatformError> {
+        let channel = self.take();
+        post(&channel);
+        let answer = channel.wait(pid);
+        lock(&self.free).push(channel);
+        self.returned.notify_one();
+        answer
+    }
+
+    fn take(&self) -> Channel {
+        let mut free = lock(&self.free);
+        loop {
+            if let Some(channel) = free.pop() {
+                return channel;
+            }
+            free = self
+                .returned
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

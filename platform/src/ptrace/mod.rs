@@ -1,0 +1,126 @@
+//! The ptrace platform: programs run in stub processes that the sentry traces.
+//!
+//! A stub process is an address space: its leader, the keeper, never runs guest code;
+//! it maps, makes threads and forks on request (`keeper`, `channel`, `control`). All of
+//! them descend from the zygote (`start`), which was executed from a static image
+//! before the sentry confined itself. Each guest thread is a stub thread traced by the
+//! host thread that runs its context (`context`).
+//!
+//! Invariants: a guest's thread makes no host system call: each is reported before it
+//! is made, and skipped or turned into getpid(2); all stubs share one descriptor
+//! table, which only the sentry's requests change. Lock order: see `shared`.
+
+mod calls;
+mod channel;
+mod context;
+mod control;
+mod exits;
+mod files;
+mod keeper;
+mod kick;
+#[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
+mod machine;
+mod ranges;
+mod shared;
+mod space;
+mod start;
+mod thread;
+mod zygote;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arch::abi::Addr;
+
+use self::context::PtraceContext;
+use self::shared::Shared;
+use self::space::Space;
+use crate::host::{self, HostRule};
+use crate::memory::MemoryFile;
+use crate::{AddressSpace, Context, Limits, Platform, PlatformError};
+
+/// How a system call of the guest is kept from being made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Nullify {
+    /// PTRACE_SYSEMU: the kernel skips it. One stop, two switches.
+    #[default]
+    Sysemu,
+    /// PTRACE_SYSCALL: it becomes getpid(2). Two stops.
+    Getpid,
+}
+
+/// What can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// See there.
+    pub nullify: Nullify,
+}
+
+/// See the module.
+pub struct Ptrace {
+    shared: Arc<Shared>,
+    limits: Limits,
+    cpus: NonZeroUsize,
+}
+
+impl Ptrace {
+    /// Starts the zygote. To be called before confinement, by the process's main
+    /// thread or one that lives as long: stubs die with it. `memory` is what spaces
+    /// can show.
+    pub fn start(
+        memory: &Arc<MemoryFile>,
+        options: Options,
+    ) -> Result<Arc<dyn Platform>, PlatformError> {
+        let shared = start::start(memory, options)?;
+        let limits = Limits {
+            min_address: Addr(shared.min_address),
+            max_address: Addr(shared.max_address),
+            reports_preemption: false,
+        };
+        Ok(Arc::new(Self {
+            shared: Arc::new(shared),
+            limits,
+            cpus: host::cpu_count(),
+        }))
+    }
+}
+
+impl Platform for Ptrace {
+    fn name(&self) -> &'static str {
+        "ptrace"
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
+        Ok(Arc::new(Space::empty(&self.shared, self.limits)?))
+    }
+
+    fn new_context(
+        &self,
+        space: &Arc<dyn AddressSpace>,
+    ) -> Result<Box<dyn Context>, PlatformError> {
+        Ok(Box::new(PtraceContext::new(space)?))
+    }
+
+    fn host_rules(&self) -> &'static [&'static [HostRule]] {
+        RULES
+    }
+
+    fn barrier(&self) -> Result<(), PlatformError> {
+        host::barrier().map_err(|errno| PlatformError::Host {
+            what: "membarrier",
+            errno,
+        })
+    }
+
+    fn cpus(&self) -> NonZeroUsize {
+        self.cpus
+    }
+}
+
+/// Host calls of this platform after confinement.
+pub const RULES: &[&[HostRule]] = &[calls::RULES];
