@@ -14,6 +14,9 @@ pub struct Rank(pub u8);
 pub mod rank {
     use super::Rank;
 
+    /// A file description's position, held while it is read from or written to.
+    pub const FILE_POSITION: Rank = Rank(5);
+
     /// Thread groups, parents and children, process groups, sessions.
     pub const TASK_TREE: Rank = Rank(10);
     /// Pending signals, actions and masks.
@@ -30,10 +33,14 @@ pub mod rank {
     pub const MOUNT_TABLE: Rank = Rank(50);
     /// The one lock of renames across directories.
     pub const RENAME: Rank = Rank(52);
-    /// A directory's cached children.
+    /// Changes of one directory's entries; held while its inode is asked.
     pub const DENTRY: Rank = Rank(54);
+    /// The second directory of a rename.
+    pub const DENTRY_SECOND: Rank = Rank(55);
     /// An overlay inode's layers; may call inodes of its layers.
     pub const OVERLAY: Rank = Rank(56);
+    /// A directory's map of cached children.
+    pub const DENTRY_CHILDREN: Rank = Rank(57);
     /// An inode's attributes or contents.
     pub const INODE: Rank = Rank(60);
     /// Advisory locks of an inode.
@@ -58,6 +65,8 @@ pub mod rank {
     pub const TIMERS: Rank = Rank(92);
     /// The lists inside wait queues.
     pub const WAIT_QUEUE: Rank = Rank(100);
+    /// Where a dentry or a mount hangs: read for one step at a time, under anything.
+    pub const PLACE: Rank = Rank(108);
     /// Anything that takes no other lock while it is held.
     pub const LEAF: Rank = Rank(110);
 }
@@ -232,6 +241,11 @@ impl<T: ?Sized> RwLock<T> {
             guard: self.inner.write().unwrap_or_else(PoisonError::into_inner),
             _entered: entered,
         }
+    }
+
+    /// The value, through exclusive access to the lock itself.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,8 +32,3 @@ const ALWAYS: Ready = Ready::IN
     .union(Ready::OUT)
     .union(Ready::RDNORM)
     .union(Ready::WRNORM);
-
-/// What /proc/pid/maps shows for a mapping of the file at `path`.
-fn shown(_path: &vfs::Path) -> Vec<u8> {
-    Vec::new()
-}

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use arch::abi::OpenFlags;
 use base::{Errno, Gid, Pid, Uid};
 use vfs::{
-    ByteSink, ByteSource, Caller, Capabilities, Created, Credentials, DirEntry, DirSink, FileOps,
-    Inode, Name, NewNode, Path,
+    AnonymousFs, AnonymousInode, ByteSink, ByteSource, Caller, Capabilities, Created, Credentials,
+    DeviceId, DirEntry, DirSink, FileKind, FileOps, Inode, Name, NewNode, Path,
 };
 
 /// A directory of the host that goes with the value.
@@ -96,7 +96,14 @@ pub(crate) fn open_inode(
 }
 
 pub(crate) fn nowhere() -> Path {
-    Path
+    let inode = AnonymousInode::new(
+        &AnonymousFs::new(DeviceId::new(0, 1)),
+        FileKind::Anonymous,
+        0o600,
+        (Uid::ROOT, Gid::ROOT),
+        None,
+    );
+    Path::anonymous(b"nowhere", inode)
 }
 
 /// All of a file, read through a fresh open.

@@ -3,15 +3,14 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arch::abi::OpenFlags;
 use base::lock::{Mutex, rank};
-use base::time::Time;
 use base::{Errno, Gid, PAGE_SIZE, Uid, num};
 
 use crate::{
-    Attributes, Caller, DeviceId, FileKind, FileLocks, FileOps, Inode, Path, SetAttributes, SetTime,
+    Attributes, Caller, DeviceId, FileKind, FileLocks, FileOps, Inode, Path, SetAttributes,
+    SetTime, now,
 };
 
 /// Where inodes without a name get their device and inode numbers: Linux's internal
@@ -154,12 +153,4 @@ impl Inode for AnonymousInode {
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-/// The time of day, for time stamps: the host's, which is the sandbox's.
-fn now() -> Time {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Time::default().after(since_epoch)
 }

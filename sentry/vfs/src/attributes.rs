@@ -1,5 +1,7 @@
 //! What stat(2) tells and chmod(2), chown(2), utimensat(2), truncate(2) change.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base::time::Time;
 use base::{Gid, Uid};
 
@@ -144,6 +146,27 @@ impl Attributes {
     }
 }
 
+/// What permission checks look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protection {
+    /// Permission, set-id and sticky bits.
+    pub permissions: u16,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
+impl From<&Attributes> for Protection {
+    fn from(attributes: &Attributes) -> Self {
+        Self {
+            permissions: attributes.permissions,
+            uid: attributes.uid,
+            gid: attributes.gid,
+        }
+    }
+}
+
 /// A time to set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SetTime {
@@ -151,6 +174,29 @@ pub enum SetTime {
     Now,
     /// This time, since the epoch.
     At(Time),
+}
+
+impl SetTime {
+    /// The time to store.
+    #[must_use]
+    pub fn resolve(self) -> Time {
+        match self {
+            Self::Now => now(),
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// The time for time stamps: CLOCK_REALTIME.
+#[must_use]
+pub fn now() -> Time {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => Time::default().after(since),
+        Err(before) => {
+            let nanos = i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX);
+            Time(nanos.saturating_neg())
+        }
+    }
 }
 
 /// Attributes to change; `None` stays as it is. Permission was checked before.

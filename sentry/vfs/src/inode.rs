@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arch::abi::OpenFlags;
 use base::{Errno, Gid, Uid};
 
-use crate::{Attributes, Caller, DeviceId, FileOps, FsInfo, Name, Path, SetAttributes};
+use crate::{
+    Attributes, Caller, DeviceId, FileKind, FileOps, FsInfo, Name, Path, Protection, SetAttributes,
+};
 
 /// A file, apart from its names. Permission to do what is asked was checked by
 /// the path walk and the operations in this crate; an inode enforces only what
@@ -16,12 +18,24 @@ pub trait Inode: Any + Send + Sync {
     /// Its attributes now.
     fn attributes(&self) -> Result<Attributes, Errno>;
 
+    /// What kind of file it is: the same for its whole life.
+    fn kind(&self) -> Result<FileKind, Errno> {
+        self.attributes().map(|attributes| attributes.kind)
+    }
+
+    /// Owner, group and mode: asked for at each step of a path walk, so worth a quicker
+    /// answer than all attributes where those cost more.
+    fn protection(&self) -> Result<Protection, Errno> {
+        self.attributes().map(|attributes| (&attributes).into())
+    }
+
     /// Changes attributes. `EPERM` where they cannot be, `EROFS` never (mounts say that).
     fn set_attributes(&self, _changes: &SetAttributes) -> Result<(), Errno> {
         Err(Errno::EPERM)
     }
 
-    /// The entry `name` of this directory; never `.` or `..`. `ENOENT` if there is none.
+    /// The entry `name` of this directory; called with the directory's dentry lock
+    /// held (rank `DENTRY`) unless [`Inode::caching`] is `Never`; never `.` or `..`. `ENOENT` if there is none.
     fn lookup(&self, _name: &Name) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::ENOTDIR)
     }
@@ -71,6 +85,11 @@ pub trait Inode: Any + Send + Sync {
     /// Where this symbolic link leads. `EINVAL` if it is none.
     fn read_link(&self, _caller: &Caller) -> Result<Link, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// For the name of a bound AF_UNIX socket: what [`Created::Socket`] was given.
+    fn socket(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
     }
 
     /// Opens it. O_CREAT, O_EXCL, O_TRUNC and O_NOFOLLOW have been dealt with. `path` is
@@ -196,6 +215,11 @@ pub trait FileSystem: Send + Sync {
 
     /// Its root directory (or, for a bind mount of a file, that file).
     fn root(&self) -> Arc<dyn Inode>;
+
+    /// Options of its own for mount tables: `size=64k,mode=700`; empty if none.
+    fn options(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// What statfs(2) tells.
     fn info(&self) -> Result<FsInfo, Errno>;

@@ -4,31 +4,45 @@
 //! Owns what is the same for every file system. Leaves to `fs` and `net` what a
 //! file does, and to the system-call layer every wait: no method of a file
 //! sleeps, it answers `EAGAIN` and is waited for through [`Pollable`].
-//! Lock order: fd table, mounts, rename, dentry, inode, file locks, description.
+//! Lock order: a description's position outermost of all, fd table, mounts, rename,
+//! dentry, inode, file locks; places of dentries and mounts one at a time, under anything.
 
 #![forbid(unsafe_code)]
 
 mod anonymous;
 mod attributes;
 mod credentials;
+mod dentry;
+mod description;
+mod fd_table;
 mod file;
 mod inode;
 mod io;
+mod locks;
+mod mount;
 mod name;
+pub mod ops;
+mod path;
+pub mod permission;
+mod special;
+mod walk;
 
 pub use anonymous::{AnonymousFs, AnonymousInode, Reopen};
-pub use attributes::{Attributes, DeviceId, FileKind, FsInfo, SetAttributes, SetTime};
+pub use attributes::{
+    Attributes, DeviceId, FileKind, FsInfo, Protection, SetAttributes, SetTime, now,
+};
 pub use base::{Pollable, Ready, Subscription};
 pub use credentials::{Caller, Capabilities, Credentials};
+pub use dentry::Dentry;
+pub use description::{FileDescription, OFFSET_MAX, Writer};
+pub use fd_table::{Fd, FdTable, NR_OPEN, OnExec, Reservation};
 pub use file::{DirEntry, DirSink, FileOps, Whence};
 pub use inode::{Caching, Created, FileSystem, Inode, Link, NewNode, RenameMode, UnlinkKind};
 pub use io::{ByteSink, ByteSource, Sink, Source, UserSink, UserSource};
+pub use locks::{FileLocks, LockKind, LockOwner, LockWait, RangeLock};
+pub use mount::{Mount, MountFlags, MountNamespace, MountRecord, Recursive, Unmount};
 pub use name::{NAME_MAX, Name};
-
-/// A place in the tree of names.
-#[derive(Clone, Debug)]
-pub struct Path;
-
-/// Advisory locks of one inode.
-#[derive(Debug, Default)]
-pub struct FileLocks;
+pub use path::Path;
+pub use permission::Access;
+pub use special::{SpecialFiles, install_special, open_special};
+pub use walk::{Last, Parent, Walk, WalkFlags};

@@ -3,13 +3,14 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use base::Errno;
 
 /// One component of a path: 1 to 255 bytes without `/` and NUL. May be `.` or `..`
-/// only where a function says so.
+/// only where a function says so. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<[u8]>);
+pub struct Name(Arc<[u8]>);
 
 /// NAME_MAX: the longest name in bytes.
 pub const NAME_MAX: usize = 255;

@@ -52,7 +52,7 @@ impl Mappable for HostMapping {
     }
 
     fn path(&self) -> Vec<u8> {
-        crate::shown(&self.path)
+        self.path.display_from_top()
     }
 
     fn sync(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
