@@ -9,6 +9,7 @@
 
 pub mod aarch64;
 pub mod abi;
+pub mod frame;
 pub mod layout;
 pub mod x86_64;
 
@@ -22,3 +23,4 @@ cfg_if::cfg_if! {
 
 pub use current::fp::FpState;
 pub use current::regs::Regs;
+pub use current::sigframe;

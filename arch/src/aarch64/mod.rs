@@ -3,4 +3,6 @@
 pub mod abi;
 pub mod fp;
 pub mod layout;
+pub mod records;
 pub mod regs;
+pub mod sigframe;

@@ -9,3 +9,4 @@ mod probe;
 #[path = "probe_absent.rs"]
 mod probe;
 pub mod regs;
+pub mod sigframe;

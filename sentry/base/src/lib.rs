@@ -9,6 +9,7 @@
 pub mod ids;
 pub mod lock;
 pub mod time;
+pub mod timer;
 pub mod wait;
 
 pub use arch::abi::{Addr, Errno, PAGE_SIZE, num};

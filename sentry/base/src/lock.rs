@@ -27,6 +27,8 @@ pub mod rank {
     pub const FD_TABLE: Rank = Rank(40);
     /// Root, working directory, umask.
     pub const FS_CONTEXT: Rank = Rank(42);
+    /// Which epoll instances watch each other.
+    pub const EPOLL_TOPOLOGY: Rank = Rank(43);
     /// An epoll instance's interest list.
     pub const EPOLL: Rank = Rank(44);
     /// Mounts and their tree.

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Nanoseconds in a second.
 pub const NANOS_PER_SEC: i64 = 1_000_000_000;
 
+/// A clock of the sandbox.
+pub trait Clock: Send + Sync {
+    /// What it shows now.
+    fn now(&self) -> Time;
+}
+
 /// A point on some clock: nanoseconds since its zero. Which clock, the context says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time(pub i64);

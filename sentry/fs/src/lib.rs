@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;
 pub mod pipe;
+pub mod poll;
 #[cfg(test)]
 mod scratch;
 mod seek;
+pub mod timerfd;
 
 use base::{Errno, Ready};
 use vfs::Sink;

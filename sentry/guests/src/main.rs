@@ -19,13 +19,15 @@ mod runner;
 mod support;
 
 mod process;
+mod signals;
+mod threads;
 
 use runner::Case;
 use std::process::ExitCode;
 
 /// All cases, by theme.
 fn registry() -> Vec<Case> {
-    [process::CASES]
+    [process::CASES, threads::CASES, signals::CASES]
         .iter()
         .flat_map(|groups| groups.iter())
         .flat_map(|group| group.iter().copied())

@@ -179,7 +179,13 @@ unsafe fn vfork_exit_resumes_parent() {
         put(gate.write, b"1");
         _exit(6);
     }
-    eq(state_of(pid as pid_t), 'Z');
+    // Written before the parent went on.
+    let mut event = pollfd {
+        fd: gate.read,
+        events: POLLIN,
+        revents: 0,
+    };
+    eq(ok(poll(&raw mut event, 1, 0)), 1);
     exits(pid as pid_t, 6);
 }
 
