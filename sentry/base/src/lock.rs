@@ -45,8 +45,12 @@ pub mod rank {
     pub const DENTRY_CHILDREN: Rank = Rank(57);
     /// An inode's attributes or contents.
     pub const INODE: Rank = Rank(60);
+    /// The entries of a directory that lives in memory; changed under its `INODE`.
+    pub const INODE_ENTRIES: Rank = Rank(61);
     /// Advisory locks of an inode.
     pub const FILE_LOCKS: Rank = Rank(62);
+    /// Attributes of an inode that lives in memory.
+    pub const INODE_ATTRIBUTES: Rank = Rank(63);
     /// A file description's offset and flags.
     pub const FILE_DESCRIPTION: Rank = Rank(64);
     /// A socket's state.
@@ -57,6 +61,8 @@ pub mod rank {
     pub const VMA: Rank = Rank(70);
     /// A second address space's VMA map: fork(2)'s child, taken after its parent's.
     pub const VMA_CHILD: Rank = Rank(71);
+    /// How much of its file system's size a file uses.
+    pub const FILE_CHARGE: Rank = Rank(78);
     /// Cached pages of one file.
     pub const PAGE_CACHE: Rank = Rank(80);
     /// A futex bucket.

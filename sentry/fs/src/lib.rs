@@ -16,6 +16,7 @@ pub mod poll;
 mod scratch;
 mod seek;
 pub mod timerfd;
+pub mod tmpfs;
 
 use base::{Errno, Ready};
 use vfs::Sink;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arch::abi::OpenFlags;
+use arch::abi::open::Seals;
 use base::{Errno, Gid, Uid};
 
 use crate::{
@@ -119,6 +120,17 @@ pub trait Inode: Any + Send + Sync {
     /// Removes one. `ENODATA` if there is none.
     fn remove_xattr(&self, _name: &[u8]) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What a memfd or a file of a tmpfs no longer allows: F_GET_SEALS. `EINVAL` elsewhere.
+    fn seals(&self) -> Result<Seals, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Forbids more: F_ADD_SEALS. `EPERM` once that is sealed, `EBUSY` while a shared,
+    /// writable mapping stands against it.
+    fn add_seals(&self, _seals: Seals) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
     }
 
     /// Advisory locks (fcntl(2), flock(2)) of this inode; the same object for its whole life.
