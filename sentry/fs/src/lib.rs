@@ -10,6 +10,7 @@ mod buffer;
 pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;
+pub mod overlay;
 pub mod pipe;
 pub mod poll;
 #[cfg(test)]
@@ -36,3 +37,8 @@ const ALWAYS: Ready = Ready::IN
     .union(Ready::OUT)
     .union(Ready::RDNORM)
     .union(Ready::WRNORM);
+
+/// A path for layers' files that are opened without one.
+fn nowhere(inode: &std::sync::Arc<dyn vfs::Inode>) -> vfs::Path {
+    vfs::Path::anonymous(b"", std::sync::Arc::clone(inode))
+}

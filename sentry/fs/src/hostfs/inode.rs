@@ -12,7 +12,7 @@ use base::time::Time;
 use platform::host::{self, HostFile, HostStat, StatOf};
 use vfs::{
     Attributes, Caching, Caller, FileKind, FileLocks, FileOps, Inode, Link, Name, NewNode, Path,
-    RenameMode, SetAttributes, UnlinkKind,
+    Protection, RenameMode, SetAttributes, UnlinkKind, open_special,
 };
 
 use super::attributes::to_attributes;
@@ -21,7 +21,6 @@ use super::file::OpenRegular;
 use super::reach::{Files, For, c_name};
 use super::tree::{Identity, Tree, kind_of};
 use super::{ATTRIBUTE_AGE, Coherence};
-use crate::pipe::Fifo;
 
 /// Longest text of a symbolic link: PATH_MAX.
 const LINK_MAX: usize = 4096;
@@ -40,9 +39,6 @@ pub(super) struct HostInode {
     pub(super) appending: Mutex<()>,
     /// For the name of a bound socket: the socket.
     bound: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    /// For a FIFO of a tree with pipes: where programs of this sandbox meet. The host's
-    /// own FIFO is never opened.
-    fifo: Option<Fifo>,
     locks: FileLocks,
 }
 
@@ -108,10 +104,6 @@ impl HostInode {
             files: Mutex::new(rank::LEAF, Files::default()),
             appending: Mutex::new(rank::INODE, ()),
             bound: Mutex::new(rank::LEAF, None),
-            fifo: match &tree.options.pipes {
-                Some(pipes) if kind == FileKind::Fifo => Some(Fifo::new(Arc::clone(pipes))),
-                _ => None,
-            },
             locks: FileLocks::default(),
         })
     }
@@ -254,11 +246,11 @@ impl HostInode {
 
     /// The host's word on it: remembered where the tree allows, else asked for.
     pub(super) fn stat(&self) -> Result<HostStat, Errno> {
-        if self.tree.options.coherence == Coherence::Frozen && !self.is_open() {
-            let known = self.known.lock();
-            if known.at.elapsed() < ATTRIBUTE_AGE {
-                return Ok(known.stat);
-            }
+        if self.tree.options.coherence == Coherence::Frozen
+            && !self.is_open()
+            && let Some(stat) = self.recent()
+        {
+            return Ok(stat);
         }
         match self.ask() {
             Ok(stat) => {
@@ -269,6 +261,12 @@ impl HostInode {
             Err(Errno::ENOENT) if matches!(self.place(), Place::Gone) => Ok(self.known.lock().stat),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// What is remembered, unless it is old.
+    fn recent(&self) -> Option<HostStat> {
+        let known = self.known.lock();
+        (known.at.elapsed() < ATTRIBUTE_AGE).then_some(known.stat)
     }
 
     fn is_open(&self) -> bool {
@@ -305,6 +303,19 @@ impl Inode for HostInode {
     fn attributes(&self) -> Result<Attributes, Errno> {
         self.stat()
             .map(|stat| to_attributes(&self.tree, self.kind, &stat))
+    }
+
+    fn kind(&self) -> Result<FileKind, Errno> {
+        Ok(self.kind)
+    }
+
+    fn protection(&self) -> Result<Protection, Errno> {
+        // A shared tree's entry was looked at just now; elsewhere nobody else changes it.
+        let stat = match self.recent() {
+            Some(stat) => stat,
+            None => self.stat()?,
+        };
+        Ok((&to_attributes(&self.tree, self.kind, &stat)).into())
     }
 
     fn set_attributes(&self, changes: &SetAttributes) -> Result<(), Errno> {
@@ -373,28 +384,31 @@ impl Inode for HostInode {
         self: Arc<Self>,
         path: &Path,
         flags: OpenFlags,
-        _caller: &Caller,
+        caller: &Caller,
     ) -> Result<Box<dyn FileOps>, Errno> {
         let wanted = For::of(flags);
-        if wanted == For::Writing {
-            self.tree.writable()?;
-        }
         match self.kind {
             FileKind::Regular => {
+                if wanted == For::Writing {
+                    self.tree.writable()?;
+                }
                 let file = self.open_file(wanted)?;
                 Ok(Box::new(OpenRegular::new(self, file, path.clone(), flags)))
             }
             FileKind::Directory if wanted == For::Writing => Err(Errno::EISDIR),
             FileKind::Directory => Ok(Box::new(OpenDirectory::new(self)?)),
             FileKind::Symlink => Err(Errno::ELOOP),
-            // As on a mount without devices.
-            FileKind::CharDevice | FileKind::BlockDevice => Err(Errno::EACCES),
-            FileKind::Fifo => match &self.fifo {
-                Some(fifo) => fifo.open(flags),
-                None => Err(Errno::ENXIO),
-            },
+            // The host's are never opened: programs meet at pipes and devices of the sentry.
+            FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => {
+                let inode: Arc<dyn Inode> = self;
+                open_special(&inode, path, flags, caller)
+            }
             FileKind::Socket | FileKind::Anonymous => Err(Errno::ENXIO),
         }
+    }
+
+    fn socket(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.bound.lock().clone()
     }
 
     fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {

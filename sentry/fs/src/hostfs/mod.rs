@@ -30,7 +30,6 @@ use base::Errno;
 use platform::host;
 use vfs::{DeviceId, FileSystem, FsInfo, Inode};
 
-use crate::pipe::Pipes;
 pub use descriptors::Descriptors;
 use inode::HostInode;
 use tree::Tree;
@@ -51,17 +50,18 @@ pub enum Coherence {
     /// at most [`ATTRIBUTE_AGE`] old. For lower layers of overlays, where Linux too
     /// leaves undefined what happens when they change.
     Frozen,
-    /// Only this sandbox adds and removes entries; attributes are asked for each time.
+    /// Only this sandbox adds, removes and protects entries; attributes are asked for
+    /// each time, owner and mode for path walks after [`ATTRIBUTE_AGE`].
     Exclusive,
     /// The host does: entries are checked at every use.
     Shared,
 }
 
-/// How old the attributes of a [`Coherence::Frozen`] tree get.
+/// How old attributes get where they are remembered.
 pub const ATTRIBUTE_AGE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How a host tree is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Whether programs may change it.
     pub access: Access,
@@ -69,8 +69,6 @@ pub struct Options {
     pub coherence: Coherence,
     /// The device number that programs see.
     pub device: DeviceId,
-    /// What FIFOs in the tree are made of; `None`: opening one is `ENXIO`.
-    pub pipes: Option<Arc<Pipes>>,
 }
 
 /// A host directory (or single file) as a file system.

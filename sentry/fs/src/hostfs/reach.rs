@@ -79,8 +79,12 @@ impl HostInode {
         (self.tree.number, self.id)
     }
 
-    /// A descriptor (O_PATH) of this directory. `ENOENT` if it is no longer where it was.
+    /// A descriptor (O_PATH) of this directory. `ENOTDIR` if it is none, `ENOENT` if it is
+    /// no longer where it was.
     pub(super) fn directory(&self) -> Result<Arc<OwnedFd>, Errno> {
+        if self.kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
         if let Some(fd) = self.cached_directory() {
             return Ok(fd);
         }

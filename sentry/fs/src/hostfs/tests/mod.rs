@@ -16,7 +16,6 @@ fn options(access: Access, coherence: Coherence) -> Options {
         access,
         coherence,
         device: DeviceId::new(0, 7),
-        pipes: None,
     }
 }
 
