@@ -13,6 +13,7 @@ pub mod hostfs;
 pub mod overlay;
 pub mod pipe;
 pub mod poll;
+pub mod pseudo;
 #[cfg(test)]
 mod scratch;
 mod seek;
