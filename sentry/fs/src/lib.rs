@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 pub mod hostfs;

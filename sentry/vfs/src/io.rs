@@ -44,6 +44,22 @@ pub trait Source {
     /// What [`Source::take`] would copy, leaving it there: for files that must see the
     /// bytes to know whether they can use them now.
     fn peek(&self, into: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Takes all that is left and forgets it; returns how much it was.
+    fn discard(&mut self) -> Result<usize, Errno> {
+        let mut buffer = [0; 4096];
+        let mut done = 0;
+        while self.remaining() > 0 {
+            let want = self.remaining().min(buffer.len());
+            match self.take(buffer.get_mut(..want).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
 }
 
 /// A sink in the sentry's own memory, with a limit.
@@ -232,6 +248,13 @@ impl Source for UserSource<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Without a look at the memory, as writes to /dev/null do.
+    fn discard(&mut self) -> Result<usize, Errno> {
+        let count = self.ranges.remaining;
+        self.ranges = Ranges::new(Vec::new());
+        Ok(count)
     }
 
     fn peek(&self, into: &mut [u8]) -> Result<usize, Errno> {

@@ -26,6 +26,11 @@ impl Fifo {
         }
     }
 
+    /// Whether anybody has it open.
+    pub fn is_open(&self) -> bool {
+        self.pipe.lock().strong_count() > 0
+    }
+
     /// open(2). `ENXIO` for O_WRONLY with O_NONBLOCK while nobody reads; without
     /// O_NONBLOCK the file's `opened` says `EAGAIN` until the other side has come.
     pub fn open(&self, flags: OpenFlags) -> Result<Box<dyn FileOps>, Errno> {
