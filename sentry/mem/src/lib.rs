@@ -12,6 +12,7 @@
 
 mod access;
 mod anon_shared;
+mod batch;
 mod brk;
 mod fault;
 mod fork;
@@ -19,6 +20,7 @@ mod frame_file;
 mod futex;
 mod layout;
 mod madvise;
+mod map;
 mod mappable;
 mod mapping_set;
 mod mlock;
@@ -26,13 +28,18 @@ mod mm;
 mod mmap;
 mod mprotect;
 mod mremap;
+mod place;
+mod populate;
+mod resident;
+mod span;
 mod stats;
 mod user;
+mod vma;
 
 pub use access::Forced;
 pub use anon_shared::AnonShared;
 pub use fault::Fault;
-pub use frame_file::FrameFile;
+pub use frame_file::{FrameFile, Quota};
 pub use futex::{FutexKey, FutexScope, FutexWord};
 pub use layout::{ExecInfo, Layout, MemLimits};
 pub use mappable::{MapFault, Mappable, Pages};

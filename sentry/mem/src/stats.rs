@@ -1,9 +1,13 @@
 //! What /proc/pid/{maps,smaps,statm,status} show.
 
+use std::sync::Arc;
+
 use arch::abi::Addr;
 use platform::Prot;
 
-use crate::Mm;
+use crate::mm::State;
+use crate::vma::{Vma, VmaFlags};
+use crate::{Label, Mappable, Mm};
 
 /// One line of /proc/pid/maps, and its numbers for smaps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,11 +68,81 @@ pub struct MemUsage {
 impl Mm {
     /// All mappings by address.
     pub fn maps(&self) -> Vec<MapEntry> {
-        Vec::new()
+        let stack = self.exec_info().stack.0;
+        let mut files: Vec<Option<Arc<dyn Mappable>>> = Vec::new();
+        let mut entries = Vec::new();
+        {
+            let state = self.view();
+            for vma in state.vmas.iter() {
+                entries.push(entry(&state, vma, stack));
+                files.push(vma.file().map(|file| Arc::clone(&file.file)));
+            }
+        }
+        // Paths may need locks that do not go inside the address space's.
+        for (entry, file) in entries.iter_mut().zip(&files) {
+            if let Some(file) = file {
+                entry.file = file.identity();
+                if entry.name.is_empty() {
+                    entry.name = file.path();
+                }
+            }
+        }
+        entries
     }
 
     /// The counters.
     pub fn usage(&self) -> MemUsage {
-        MemUsage::default()
+        let state = self.view();
+        let totals = state.vmas.totals();
+        let counts = state.resident.counts();
+        let shared = state
+            .vmas
+            .iter()
+            .filter(|vma| vma.is_shared())
+            .fold(0, |sum: u64, vma| {
+                sum.saturating_add(state.resident.sum(&vma.span).0)
+            });
+        MemUsage {
+            total: totals.all,
+            total_peak: totals.peak,
+            resident: counts.all,
+            resident_peak: counts.peak,
+            anonymous: counts.own,
+            file: counts.all.saturating_sub(counts.own),
+            shared,
+            locked: totals.locked,
+            data: totals.data,
+            stack: totals.stack,
+            text: totals.text,
+            mappings: state.vmas.count(),
+        }
+    }
+}
+
+fn entry(state: &State, vma: &Vma, stack: u64) -> MapEntry {
+    let heap = &state.heap;
+    let in_heap = vma.span.start <= heap.end && vma.span.end > heap.start && !heap.is_empty();
+    let name: &[u8] = match vma.file() {
+        Some(file) => file.label.map_or(b"", |label| match label {
+            Label::Vdso => b"[vdso]",
+            Label::Vvar => b"[vvar]",
+        }),
+        None if in_heap => b"[heap]",
+        None if vma.span.contains(&stack) => b"[stack]",
+        None => b"",
+    };
+    let (resident, anonymous) = state.resident.sum(&vma.span);
+    MapEntry {
+        start: Addr(vma.span.start),
+        end: Addr(vma.span.end),
+        prot: vma.prot,
+        shared: vma.is_shared(),
+        offset: vma.offset_at(vma.span.start),
+        file: (0, 0),
+        name: name.to_vec(),
+        resident,
+        anonymous,
+        locked: vma.flags.contains(VmaFlags::LOCKED),
+        grows_down: vma.flags.contains(VmaFlags::GROWS_DOWN),
     }
 }
