@@ -37,6 +37,8 @@ bitflags::bitflags! {
         const HUP = 0x10;
         /// The other side no longer writes.
         const RDHUP = 0x2000;
+        /// (epoll) Tell when something changes, not while it stays so.
+        const EDGE = 1 << 31;
         /// (epoll) Tell once, then stay silent until changed.
         const ONESHOT = 1 << 30;
     }

@@ -1,11 +1,13 @@
 //! Terminals that the sandbox was started on: ioctl_tty(2).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use arch::abi::Errno;
 
+use nix::fcntl::OFlag;
+
 use super::errors::check_int;
-use super::{HostRule, rule};
+use super::{HostRule, from_nix, rule};
 
 /// The kernel's `struct termios` (not libc's): 4 flag words, line, 19 characters.
 pub const TERMIOS_SIZE: usize = 36;
@@ -37,6 +39,19 @@ requests! {
     TIOCSWINSZ = 0x5414;
     FIONREAD = 0x541b;
     TIOCGSID = 0x5429;
+}
+
+/// A new pseudo-terminal: (master, terminal), both close-on-exec. Before confinement only.
+pub fn open_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::fcntl::open("/dev/ptmx", flags, nix::sys::stat::Mode::empty());
+    let master = master.map_err(from_nix)?;
+    request_on(master.as_fd(), libc::TIOCSPTLCK, &mut 0_i32)?;
+    // SAFETY: [fd], [no-pointers] the request takes open(2)'s flags and gives a descriptor.
+    let fd = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags.bits()) };
+    check_int(fd)?;
+    // SAFETY: [fd] new, so it is ours alone.
+    Ok((master, unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Makes a request whose argument is a number.

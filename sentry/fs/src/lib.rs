@@ -10,6 +10,7 @@ mod buffer;
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
+pub mod host_stdio;
 pub mod hostfs;
 pub mod overlay;
 pub mod pipe;

@@ -30,7 +30,9 @@ pub struct FileDescription {
     reads: bool,
     writes: bool,
     flags: AtomicU32,
-    /// Whether the position means anything.
+    /// Whether offsets mean anything.
+    seekable: bool,
+    /// Whether `position` is the offset: not where the file keeps it itself.
     positioned: bool,
     /// Held while the file is read or written at it, as Linux's `f_pos_lock`.
     position: Mutex<u64>,
@@ -59,24 +61,20 @@ impl FileDescription {
     /// An open file at `path`, which behaves as `ops`. The access mode is in `flags`.
     #[must_use]
     pub fn new(path: Path, ops: Box<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
-        let positioned = ops.has_position();
-        Self::make(path, Some(ops), flags, positioned)
+        Self::make(path, Some(ops), flags)
     }
 
     /// A place only: O_PATH.
     #[must_use]
     pub fn place(path: Path, flags: OpenFlags) -> Arc<Self> {
         let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
-        Self::make(path, None, (flags & kept) | OpenFlags::PATH, false)
+        Self::make(path, None, (flags & kept) | OpenFlags::PATH)
     }
 
-    fn make(
-        path: Path,
-        ops: Option<Box<dyn FileOps>>,
-        flags: OpenFlags,
-        positioned: bool,
-    ) -> Arc<Self> {
+    fn make(path: Path, ops: Option<Box<dyn FileOps>>, flags: OpenFlags) -> Arc<Self> {
         let open = ops.is_some();
+        let seekable = ops.as_ref().is_some_and(|ops| ops.has_position());
+        let keeps = ops.as_ref().is_some_and(|ops| ops.keeps_position());
         let mode = flags.access_mode();
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -85,7 +83,8 @@ impl FileDescription {
             reads: open && mode.reads(),
             writes: open && mode.writes(),
             flags: AtomicU32::new((flags - ONLY_AT_OPEN).bits()),
-            positioned,
+            seekable,
+            positioned: seekable && !keeps,
             position: Mutex::new(rank::FILE_POSITION, 0),
             locked: AtomicBool::new(false),
         })
@@ -190,7 +189,7 @@ impl FileDescription {
     pub fn read(&self, to: &mut dyn Sink) -> Result<usize, Errno> {
         let ops = self.readable()?;
         if !self.positioned {
-            return ops.read(to, 0);
+            return ops.read_next(to);
         }
         let mut position = self.position.lock();
         let count = ops.read(to, *position)?;
@@ -200,7 +199,7 @@ impl FileDescription {
 
     /// Reads at byte `at`: pread(2). `ESPIPE` for streams, `EINVAL` beyond `LLONG_MAX`.
     pub fn read_at(&self, to: &mut dyn Sink, at: u64) -> Result<usize, Errno> {
-        if !self.positioned {
+        if !self.seekable {
             self.ops()?;
             return Err(Errno::ESPIPE);
         }
@@ -212,7 +211,7 @@ impl FileDescription {
     pub fn write(&self, from: &mut dyn Source, writer: &Writer<'_>) -> Result<usize, Errno> {
         let ops = self.writable()?;
         if !self.positioned {
-            return ops.write(from, 0);
+            return ops.write_next(from);
         }
         let mut position = self.position.lock();
         if self.flags().contains(OpenFlags::APPEND) {
@@ -234,7 +233,7 @@ impl FileDescription {
         at: u64,
         writer: &Writer<'_>,
     ) -> Result<usize, Errno> {
-        if !self.positioned {
+        if !self.seekable {
             self.ops()?;
             return Err(Errno::ESPIPE);
         }
@@ -249,7 +248,7 @@ impl FileDescription {
     /// Writes at the end, whatever the flags say, and leaves the offset: RWF_APPEND.
     pub fn append(&self, from: &mut dyn Source, writer: &Writer<'_>) -> Result<usize, Errno> {
         let ops = self.writable()?;
-        if !self.positioned {
+        if !self.seekable {
             return Err(Errno::ESPIPE);
         }
         self.append_now(ops, from, writer).map(|done| done.0)
@@ -263,7 +262,7 @@ impl FileDescription {
         writer: &Writer<'_>,
     ) -> Result<usize, Errno> {
         let ops = self.writable()?;
-        if !self.positioned {
+        if !self.seekable {
             return Err(Errno::ESPIPE);
         }
         check_range(at, from.remaining())?;

@@ -45,6 +45,22 @@ pub trait FileOps: Pollable + Any {
         false
     }
 
+    /// Whether the file keeps its position itself, as others outside share it (an inherited
+    /// descriptor of a host file): [`FileOps::read_next`] and [`FileOps::write_next`] use it.
+    fn keeps_position(&self) -> bool {
+        false
+    }
+
+    /// Reads at the position that the file itself keeps; streams have none.
+    fn read_next(&self, to: &mut dyn Sink) -> Result<usize, Errno> {
+        self.read(to, 0)
+    }
+
+    /// Writes at the position that the file itself keeps; streams have none.
+    fn write_next(&self, from: &mut dyn Source) -> Result<usize, Errno> {
+        self.write(from, 0)
+    }
+
     /// Whether epoll(7) accepts it; `EPERM` where not. Linux asks whether there is anything
     /// to wait for; regular files, directories and /dev/null are always ready.
     fn epollable(&self) -> bool {

@@ -295,7 +295,7 @@ impl HostInode {
 }
 
 /// A host time as ours.
-pub(super) fn to_time(time: host::Time) -> Time {
+pub(crate) fn to_time(time: host::Time) -> Time {
     Time::new(time.seconds, i64::from(time.nanoseconds))
 }
 

@@ -32,6 +32,7 @@ use vfs::{DeviceId, FileSystem, FsInfo, Inode};
 
 pub use descriptors::Descriptors;
 use inode::HostInode;
+pub(crate) use inode::to_time;
 use tree::Tree;
 
 /// Whether programs may change a host tree.
