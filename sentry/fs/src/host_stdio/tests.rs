@@ -220,7 +220,7 @@ fn what_would_show_the_host_is_refused() {
         0,
         host::Resolve::BENEATH,
     );
-    assert_eq!(setup.stdio.adopt(place.unwrap()).err(), Some(Errno::EISDIR));
+    assert_eq!(setup.stdio.adopt(place.unwrap()).err(), Some(Errno::EBADF));
     let null = OpenOptions::new()
         .read(true)
         .write(true)
