@@ -144,6 +144,9 @@ impl Inode for OverlayInode {
         if changes.size.is_some() && self.kind == FileKind::Directory {
             return Err(Errno::EISDIR);
         }
+        if changes.permissions.is_some() && self.kind == FileKind::Symlink {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let upper = match changes.size {
             // What would be cut off at once need not be copied.
             Some(size) => self.copy_up_data(size)?,
