@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod model;
+mod whole;
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
