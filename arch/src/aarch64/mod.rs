@@ -6,3 +6,5 @@ pub mod layout;
 pub mod records;
 pub mod regs;
 pub mod sigframe;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod vdso_code;

@@ -10,3 +10,5 @@ mod probe;
 mod probe;
 pub mod regs;
 pub mod sigframe;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod vdso_code;
