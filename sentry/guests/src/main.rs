@@ -18,6 +18,7 @@ mod helper;
 mod runner;
 mod support;
 
+mod memory;
 mod process;
 mod signals;
 mod threads;
@@ -27,11 +28,16 @@ use std::process::ExitCode;
 
 /// All cases, by theme.
 fn registry() -> Vec<Case> {
-    [process::CASES, threads::CASES, signals::CASES]
-        .iter()
-        .flat_map(|groups| groups.iter())
-        .flat_map(|group| group.iter().copied())
-        .collect()
+    [
+        process::CASES,
+        threads::CASES,
+        signals::CASES,
+        memory::CASES,
+    ]
+    .iter()
+    .flat_map(|groups| groups.iter())
+    .flat_map(|group| group.iter().copied())
+    .collect()
 }
 
 fn usage() -> ExitCode {

@@ -126,3 +126,17 @@ pub unsafe fn thread_pointer() -> u64 {
     asm!("mrs {}, tpidr_el0", out(reg) value);
     value
 }
+
+/// Makes [`RETURN_42`]'s code return another number: the immediate is bits 5 to 20.
+pub fn set_returned(code: &mut [u8], value: u8) {
+    let word = 0x5280_0000_u32 | u32::from(value) << 5;
+    code[..4].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Makes stores to code visible to instruction fetches (Arm ARM, B2.7.4.2).
+pub unsafe fn sync_code(at: *const u8, len: usize) {
+    for i in (0..len).step_by(4) {
+        asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", in(reg) at.add(i));
+    }
+    asm!("isb");
+}

@@ -132,3 +132,11 @@ pub unsafe fn thread_pointer() -> u64 {
     asm!("mov {}, fs:[0]", out(reg) value);
     value
 }
+
+/// Makes [`RETURN_42`]'s code return another number.
+pub fn set_returned(code: &mut [u8], value: u8) {
+    code[1] = value;
+}
+
+/// Instruction fetches follow stores by themselves.
+pub unsafe fn sync_code(_at: *const u8, _len: usize) {}
