@@ -18,6 +18,7 @@ mod helper;
 mod runner;
 mod support;
 
+mod files;
 mod memory;
 mod process;
 mod signals;
@@ -33,6 +34,7 @@ fn registry() -> Vec<Case> {
         threads::CASES,
         signals::CASES,
         memory::CASES,
+        files::CASES,
     ]
     .iter()
     .flat_map(|groups| groups.iter())

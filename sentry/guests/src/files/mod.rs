@@ -1,0 +1,23 @@
+//! Files: names, open files, contents, locks.
+
+mod contents;
+mod descriptors;
+mod directories;
+mod locks;
+mod metadata;
+mod names;
+mod open;
+mod special;
+
+use crate::runner::Case;
+
+pub const CASES: &[&[Case]] = &[
+    open::CASES,
+    names::CASES,
+    directories::CASES,
+    metadata::CASES,
+    contents::CASES,
+    descriptors::CASES,
+    locks::CASES,
+    special::CASES,
+];
