@@ -13,73 +13,108 @@ pub(crate) const CODE: u64 = 0x40_0000;
 pub(crate) const DATA: u64 = 0x50_0000;
 pub(crate) const DATA_PAGES: u64 = 16;
 
+pub(crate) const RW: Prot = Prot::READ.union(Prot::WRITE);
+pub(crate) const RX: Prot = Prot::READ.union(Prot::EXEC);
+
 pub(crate) struct Guest {
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) memory: Arc<MemoryFile>,
     pub(crate) space: Arc<dyn AddressSpace>,
-    pub(crate) code: FrameRun,
+    /// Kept for as long as it is mapped.
+    _code: FrameRun,
     pub(crate) data: FrameRun,
 }
 
-/// Runs `test` on every platform of this host.
-pub(crate) fn on_all(test: impl Fn(&dyn Fn() -> (Arc<dyn Platform>, Arc<MemoryFile>))) {
+/// Every platform of this host, in each way it can run.
+pub(crate) fn on_all(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     for nullify in [Nullify::Sysemu, Nullify::Getpid] {
-        test(&|| {
-            let memory = MemoryFile::create(64 << 20).unwrap();
-            let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
-            (platform, memory)
-        });
+        let memory = MemoryFile::create(64 << 20).unwrap();
+        let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
+        test(platform, memory);
     }
 }
 
 /// [`on_all`] with a guest of `code`.
 pub(crate) fn with_guest(code: &[u8], test: impl Fn(&Guest)) {
-    on_all(|start| {
-        let (platform, memory) = start();
-        test(&Guest::new(platform, memory, code));
-    });
+    on_all(|platform, memory| test(&Guest::new(platform, memory, code)));
+}
+
+/// Shows `run` at `at`.
+pub(crate) fn map(at: u64, run: &FrameRun, prot: Prot) -> Change<'static> {
+    Change::Map {
+        at: Addr(at),
+        len: run.len(),
+        backing: Backing::Memory {
+            offset: run.offset(),
+        },
+        prot,
+        fill: Fill::Lazy,
+    }
+}
+
+pub(crate) fn protect(at: u64, pages: u64, prot: Prot) -> Change<'static> {
+    Change::Protect {
+        at: Addr(at),
+        len: pages * PAGE_SIZE,
+        prot,
+    }
+}
+
+pub(crate) fn unmap(at: u64, pages: u64) -> Change<'static> {
+    Change::Unmap {
+        at: Addr(at),
+        len: pages * PAGE_SIZE,
+    }
+}
+
+/// One page with `code` at its start.
+pub(crate) fn code_page(memory: &Arc<MemoryFile>, code: &[u8]) -> FrameRun {
+    let run = memory.allocate(1, None).unwrap();
+    assert_eq!(run.write(0, code), code.len());
+    run
 }
 
 impl Guest {
     pub(crate) fn new(platform: Arc<dyn Platform>, memory: Arc<MemoryFile>, code: &[u8]) -> Self {
         let space = platform.new_address_space().unwrap();
-        let run = memory.allocate(1, None).unwrap();
-        assert_eq!(run.write(0, code), code.len());
+        let code = code_page(&memory, code);
         let data = memory.allocate(DATA_PAGES, None).unwrap();
-        let map = |at, run: &FrameRun, prot| Change::Map {
-            at: Addr(at),
-            len: run.len(),
-            backing: Backing::Memory {
-                offset: run.offset(),
-            },
-            prot,
-            fill: Fill::Lazy,
-        };
         space
-            .apply(&[
-                map(CODE, &run, Prot::READ | Prot::EXEC),
-                map(DATA, &data, Prot::READ | Prot::WRITE),
-            ])
+            .apply(&[map(CODE, &code, RX), map(DATA, &data, RW)])
             .unwrap();
         Self {
             platform,
             memory,
             space,
-            code: run,
+            _code: code,
             data,
         }
     }
 
     /// A context at the start of the code.
     pub(crate) fn context(&self) -> Box<dyn Context> {
+        self.context_with(&[])
+    }
+
+    /// A context at the start of the code with these arguments.
+    pub(crate) fn context_with(&self, args: &[u64]) -> Box<dyn Context> {
         let mut context = self.platform.new_context(&self.space).unwrap();
-        *context.regs().unwrap() = self.start_regs();
+        *context.regs().unwrap() = start_regs(args);
         context
     }
 
-    pub(crate) fn start_regs(&self) -> Regs {
-        Regs::new_program(Addr(CODE), Addr(DATA + DATA_PAGES * PAGE_SIZE))
+    pub(crate) fn apply(&self, changes: &[Change<'_>]) {
+        self.space.apply(changes).unwrap();
     }
+}
+
+/// Registers at the start of the code with these arguments.
+pub(crate) fn start_regs(args: &[u64]) -> Regs {
+    let mut regs = Regs::new_program(Addr(CODE), Addr(DATA + DATA_PAGES * PAGE_SIZE));
+    for (n, arg) in args.iter().enumerate() {
+        regs.set_arg(n, *arg);
+    }
+    regs
 }
 
 /// The number and arguments of a system call exit.
@@ -87,5 +122,26 @@ pub(crate) fn call(exit: Exit) -> (u32, [u64; 6]) {
     match exit {
         Exit::Syscall { nr, args } => (nr, args),
         other => panic!("not a system call: {other:?}"),
+    }
+}
+
+/// Runs until a system call; gives its arguments.
+pub(crate) fn next_call(context: &mut dyn Context) -> [u64; 6] {
+    call(context.switch().unwrap()).1
+}
+
+/// Numbers that look random, the same in each run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
     }
 }
