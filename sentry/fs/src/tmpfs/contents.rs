@@ -219,6 +219,9 @@ impl Writing<'_> {
         if size > OFFSET_MAX {
             return Err(Errno::EFBIG);
         }
+        if size == now {
+            return Ok(());
+        }
         self.contents.frames.truncate(size)
     }
 

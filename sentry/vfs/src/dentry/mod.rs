@@ -275,14 +275,6 @@ impl Dentry {
             self.tree.removed(1);
         }
     }
-
-    /// Cached entries, negative ones included.
-    #[cfg(test)]
-    pub(crate) fn cached_children(&self) -> usize {
-        self.directory
-            .as_ref()
-            .map_or(0, |directory| directory.children.read().len())
-    }
 }
 
 impl Child {

@@ -201,7 +201,15 @@ fn create(
             // A root, or a link that jumped to its target.
             return open_existing(&walker.finish()?, how, writer);
         };
-        if trailing_slash || matches!(walker.name(&name), b"." | b"..") {
+        if matches!(walker.name(&name), b"." | b"..") {
+            let component = Component::Last {
+                name,
+                trailing_slash,
+            };
+            walker.step(component, true)?;
+            continue;
+        }
+        if trailing_slash {
             return Err(Errno::EISDIR);
         }
         let directory = walker.at().clone();
@@ -214,10 +222,8 @@ fn create(
             },
             Err(error) => return Err(error),
         };
-        if how.has(OpenFlags::EXCL) {
-            return Err(Errno::EEXIST);
-        }
-        let follow = !walk.flags.contains(WalkFlags::NO_FOLLOW);
+        // With O_EXCL a link at the end is in the way, wherever it leads.
+        let follow = !how.has(OpenFlags::EXCL) && !walk.flags.contains(WalkFlags::NO_FOLLOW);
         let component = Component::Last {
             name,
             trailing_slash,
@@ -263,6 +269,9 @@ fn open_existing(
     how: OpenHow,
     writer: &Writer<'_>,
 ) -> Result<Arc<FileDescription>, Errno> {
+    if how.has(OpenFlags::EXCL) {
+        return Err(Errno::EEXIST);
+    }
     if place.is_directory() {
         return Err(Errno::EISDIR);
     }

@@ -35,7 +35,6 @@ pub fn rename(
         });
     };
     from.directory.mount().writable()?;
-    let (old_name, new_name) = (Name::new(old_name)?, Name::new(new_name)?);
     let (one, other) = (from.directory.dentry(), to.directory.dentry());
     if Arc::ptr_eq(one, other) {
         let changes = Changes::begin(one)?;
@@ -43,7 +42,7 @@ pub fn rename(
             old: &changes,
             new: &changes,
         };
-        return both.rename(&from, &old_name, &to, &new_name, mode, old_walk.caller);
+        return both.rename(&from, old_name, &to, new_name, mode, old_walk.caller);
     }
     let tree = Arc::clone(one.tree());
     let _only_one = tree.rename.lock();
@@ -52,7 +51,7 @@ pub fn rename(
         old: &first,
         new: &second,
     };
-    both.rename(&from, &old_name, &to, &new_name, mode, old_walk.caller)
+    both.rename(&from, old_name, &to, new_name, mode, old_walk.caller)
 }
 
 /// The two directories of a rename, locked; the same one twice if it stays in its own.
@@ -65,13 +64,15 @@ impl Both<'_> {
     fn rename(
         &self,
         from: &Parent<'_>,
-        old_name: &Name,
+        old_name: &[u8],
         to: &Parent<'_>,
-        new_name: &Name,
+        new_name: &[u8],
         mode: RenameMode,
         caller: &Caller,
     ) -> Result<(), Errno> {
+        let old_name = &Name::new(old_name)?;
         let source = self.old.find(old_name)?;
+        let new_name = &Name::new(new_name)?;
         let target = match self.new.find(new_name) {
             Ok(target) => Some(target),
             Err(Errno::ENOENT) => None,

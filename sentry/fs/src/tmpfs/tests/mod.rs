@@ -1,0 +1,7 @@
+//! tmpfs, and through it the operations of `vfs`.
+
+mod against_linux;
+mod mounts;
+mod names;
+mod walks;
+mod world;
