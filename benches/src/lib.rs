@@ -1,1 +1,3 @@
-//! Filled in below.
+//! Measurements against native and against the floor of the same run.
+
+#![forbid(unsafe_code)]

@@ -1,1 +1,3 @@
-//! Filled in below.
+//! Sockets: AF_UNIX comes first.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,151 @@
+//! Typed arguments: how a raw register becomes what a handler takes, and how a
+//! trace shows it.
+
+use std::fmt::Write;
+
+use base::{Addr, Errno, Pid, num};
+use mem::{UserPtr, UserStr};
+
+use crate::task::Task;
+
+/// A type that a handler can take as an argument.
+pub trait Arg: Sized {
+    /// From the register. May refuse only what Linux refuses before it looks at
+    /// anything else; a check that comes later is made in the handler.
+    fn from_raw(raw: u64) -> Result<Self, Errno>;
+
+    /// How `--strace` shows it at entry. `task` gives memory to look into.
+    fn show(raw: u64, task: &Task, out: &mut String);
+}
+
+/// A file descriptor: the low 32 bits of its register, as on Linux.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Fd(pub i32);
+
+impl Fd {
+    /// AT_FDCWD of openat(2): the working directory.
+    pub const CWD: Self = Self(-100);
+}
+
+/// Implements [`Arg`] for types that a function makes of the register and that
+/// are shown in Debug form.
+macro_rules! args {
+    ($($type:ty: $from:expr;)*) => {$(
+        impl Arg for $type {
+            fn from_raw(raw: u64) -> Result<Self, Errno> {
+                let from: fn(u64) -> $type = $from;
+                Ok(from(raw))
+            }
+
+            fn show(raw: u64, _task: &Task, out: &mut String) {
+                let from: fn(u64) -> $type = $from;
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{:?}", from(raw));
+            }
+        }
+    )*};
+}
+
+args! {
+    u64: |raw| raw;
+    i64: u64::cast_signed;
+    usize: num::usize_of;
+    u32: num::low32;
+    i32: num::low_i32;
+    u16: num::low16;
+    Addr: Addr;
+}
+
+impl Arg for Fd {
+    fn from_raw(raw: u64) -> Result<Self, Errno> {
+        Ok(Self(num::low_i32(raw)))
+    }
+
+    fn show(raw: u64, _task: &Task, out: &mut String) {
+        let fd = Self(num::low_i32(raw));
+        if fd == Self::CWD {
+            out.push_str("AT_FDCWD");
+        } else {
+            let _ = write!(out, "{}", fd.0);
+        }
+    }
+}
+
+impl Arg for Pid {
+    fn from_raw(raw: u64) -> Result<Self, Errno> {
+        Ok(Self(num::low_i32(raw)))
+    }
+
+    fn show(raw: u64, _task: &Task, out: &mut String) {
+        let _ = write!(out, "{}", num::low_i32(raw));
+    }
+}
+
+impl<T> Arg for UserPtr<T> {
+    fn from_raw(raw: u64) -> Result<Self, Errno> {
+        Ok(Self::new(Addr(raw)))
+    }
+
+    fn show(raw: u64, _task: &Task, out: &mut String) {
+        if raw == 0 {
+            out.push_str("NULL");
+        } else {
+            let _ = write!(out, "{raw:#x}");
+        }
+    }
+}
+
+impl Arg for UserStr {
+    fn from_raw(raw: u64) -> Result<Self, Errno> {
+        Ok(Self(Addr(raw)))
+    }
+
+    fn show(raw: u64, task: &Task, out: &mut String) {
+        const SHOWN: usize = 256;
+        if raw == 0 {
+            out.push_str("NULL");
+            return;
+        }
+        match Self(Addr(raw)).read(task.user(), SHOWN) {
+            Ok(text) => {
+                let _ = write!(out, "\"{}\"", text.escape_ascii());
+            }
+            Err(_) => {
+                let _ = write!(out, "{raw:#x}");
+            }
+        }
+    }
+}
+
+/// Octal: permission bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModeArg(pub u32);
+
+impl Arg for ModeArg {
+    fn from_raw(raw: u64) -> Result<Self, Errno> {
+        Ok(Self(num::low32(raw)))
+    }
+
+    fn show(raw: u64, _task: &Task, out: &mut String) {
+        let _ = write!(out, "{:#o}", num::low32(raw));
+    }
+}
+
+/// Implements [`Arg`] for bitflags types in which an unknown bit is refused with
+/// the given error before anything else is looked at.
+macro_rules! flag_args {
+    ($($type:ty, $unknown:ident;)*) => {$(
+        impl $crate::syscalls::arg::Arg for $type {
+            fn from_raw(raw: u64) -> Result<Self, base::Errno> {
+                let bits = base::num::low32(raw);
+                Self::from_bits(bits.into()).ok_or(base::Errno::$unknown)
+            }
+
+            fn show(raw: u64, _task: &$crate::task::Task, out: &mut String) {
+                let flags = Self::from_bits_retain(base::num::low32(raw).into());
+                let _ = std::fmt::Write::write_fmt(out, format_args!("{}", $crate::trace::Flags(&flags)));
+            }
+        }
+    )*};
+}
+pub(crate) use flag_args;

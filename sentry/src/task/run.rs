@@ -1,0 +1,192 @@
+//! The loop of every task: deliver signals → switch → handle the exit.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arch::abi::siginfo::{BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR};
+use arch::abi::{SigInfo, Signal};
+use base::Addr;
+use mem::Fault;
+use platform::{Access, Exception, Exit};
+
+use super::clone::VforkDone;
+use super::{ExitStatus, Task, enter, exit};
+use crate::signal::RestartBlock;
+
+/// Where a task goes on.
+#[derive(Debug)]
+pub enum RunState {
+    /// Guest code, after what is pending.
+    Run,
+    /// A system call is made, for the first time or again.
+    Call {
+        /// Its number.
+        nr: u32,
+        /// Its arguments.
+        args: [u64; 6],
+    },
+    /// A system call goes on with what was left of its timeout.
+    Rest {
+        /// Its number.
+        nr: u32,
+        /// Its arguments.
+        args: [u64; 6],
+        /// What was left.
+        block: RestartBlock,
+    },
+    /// Job control: sleeps until SIGCONT.
+    Stop,
+    /// vfork(2): sleeps until the child executes or ends, then returns the number.
+    Vfork(Arc<VforkDone>, u64),
+    /// The thread ends; the status counts if the group has no other.
+    Exit(ExitStatus),
+}
+
+/// Runs a task to its end, on the host thread that made its context.
+pub(crate) fn run(mut task: Task) {
+    let mut state = RunState::Run;
+    loop {
+        state = match state {
+            RunState::Run => task.run_guest(),
+            RunState::Call { nr, args } => enter::call(&mut task, nr, &args),
+            RunState::Rest { nr, args, block } => enter::rest(&mut task, nr, &args, block),
+            RunState::Stop => task.stop(),
+            RunState::Vfork(done, pid) => task.wait_for_vfork(&done, pid),
+            RunState::Exit(status) => {
+                exit::end_thread(task, status);
+                return;
+            }
+        };
+    }
+}
+
+impl Task {
+    fn run_guest(&mut self) -> RunState {
+        if (self.interrupted_call.is_some() || self.state.has_attention())
+            && let Some(next) = self.attend()
+        {
+            return next;
+        }
+        self.renew_rseq();
+        if !self.state.enter_guest() {
+            return RunState::Run;
+        }
+        self.enter_clock();
+        let exit = self.context.get_mut().switch();
+        self.leave_clock();
+        self.state.left_guest();
+        match exit {
+            Ok(Exit::Syscall { nr, args }) => RunState::Call { nr, args },
+            Ok(Exit::Fault { at, access }) => self.fault(at, access),
+            Ok(Exit::Exception(exception)) => self.exception(&exception),
+            Ok(Exit::Interrupted) => {
+                self.rseq_dirty = true;
+                RunState::Run
+            }
+            Ok(Exit::Preempted) => {
+                self.rseq_dirty = true;
+                self.state.usage.count_preemption();
+                RunState::Run
+            }
+            Err(_) => self.lost(),
+        }
+    }
+
+    /// The stub or vCPU is gone: nothing of the process can run on.
+    pub(crate) fn lost(&self) -> RunState {
+        let status = ExitStatus::Killed(Signal::SIGKILL);
+        self.state.group.signals().end(status);
+        RunState::Exit(status)
+    }
+
+    fn fault(&mut self, at: Addr, access: Access) -> RunState {
+        self.state.usage.count_fault();
+        let Err(fault) = self.memory.fault(at, access) else {
+            return RunState::Run;
+        };
+        let (signal, code) = match fault {
+            Fault::NotMapped => (Signal::SIGSEGV, SEGV_MAPERR),
+            Fault::NotAllowed => (Signal::SIGSEGV, SEGV_ACCERR),
+            Fault::Bus => (Signal::SIGBUS, BUS_ADRERR),
+            Fault::OutOfMemory => {
+                // The out-of-memory killer's choice: who asked for more than there is.
+                let status = ExitStatus::Killed(Signal::SIGKILL);
+                self.state.group.signals().end(status);
+                return RunState::Run;
+            }
+        };
+        self.fault_info = FaultInfo::of_access(at, access, fault);
+        self.force(SigInfo::fault(signal, code, at.0));
+        RunState::Run
+    }
+
+    fn exception(&mut self, exception: &Exception) -> RunState {
+        let Some(signal) = Signal::new(exception.signal.into()) else {
+            return self.lost();
+        };
+        self.fault_info = FaultInfo {
+            vector: exception.vector,
+            error: exception.error,
+            at: exception.at,
+        };
+        self.force(SigInfo::fault(signal, exception.code, exception.at.0));
+        RunState::Run
+    }
+
+    /// Raises what this thread's own code caused.
+    pub(crate) fn force(&self, info: SigInfo) {
+        self.state.group.force(self.state.tid(), info);
+    }
+
+    /// Time since the last mark was the sentry's; from now on it is the guest's.
+    fn enter_clock(&self) {
+        let now = Instant::now();
+        let spent = now.saturating_duration_since(self.clock_mark.replace(now));
+        self.state.usage.add_system(spent);
+    }
+
+    fn leave_clock(&self) {
+        let now = Instant::now();
+        let spent = now.saturating_duration_since(self.clock_mark.replace(now));
+        self.state.usage.add_user(spent);
+    }
+
+    /// About to sleep: what was spent is counted, what follows is not.
+    pub(super) fn stop_clock(&self) {
+        self.enter_clock();
+    }
+
+    /// Awake again.
+    pub(super) fn resume_clock(&self) {
+        self.clock_mark.set(Instant::now());
+    }
+}
+
+/// What a signal frame tells of the last fault: x86's `trapno`, `err` and `cr2`, arm64's
+/// `esr` and `fault_address`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FaultInfo {
+    /// Exception vector or class.
+    pub(crate) vector: u32,
+    /// Error code or syndrome.
+    pub(crate) error: u64,
+    /// The address.
+    pub(crate) at: Addr,
+}
+
+impl FaultInfo {
+    fn of_access(at: Addr, access: Access, fault: Fault) -> Self {
+        // x86's page-fault error code: present, write, user, fetch.
+        let present = u64::from(fault == Fault::NotAllowed);
+        let kind = match access {
+            Access::Read => 0,
+            Access::Write => 1 << 1,
+            Access::Execute => 1 << 4,
+        };
+        Self {
+            vector: 14,
+            error: present | kind | 1 << 2,
+            at,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `--strace`: one line a call, made from the system-call table, in strace's manner.
+
+use std::fmt::{self, Write};
+
+use base::{Errno, Pid};
+
+use crate::syscalls::table::Row;
+use crate::syscalls::{Outcome, SysErr, SysResult};
+use crate::task::Task;
+
+/// Longest line in bytes; what a program can put into one is bounded by it.
+const LINE_MAX: usize = 4096;
+
+/// Where trace lines go; each is one call.
+pub trait TraceSink: Send + Sync {
+    /// Takes a whole line, without its end.
+    fn line(&self, line: &str);
+}
+
+/// The entry half of a line: name and arguments as they were before the call.
+#[must_use]
+pub fn entry(task: &Task, row: &Row, args: &[u64; 6]) -> String {
+    let mut line = String::with_capacity(128);
+    push_task(&mut line, task.state.tid());
+    line.push_str(row.name);
+    line.push('(');
+    for (index, (argument, raw)) in row.arguments.iter().zip(args).enumerate() {
+        if index > 0 {
+            line.push_str(", ");
+        }
+        (argument.show)(*raw, task, &mut line);
+    }
+    line.push(')');
+    truncate(&mut line);
+    line
+}
+
+/// A call that has no row.
+#[must_use]
+pub fn unknown(task: &Task, nr: u32, args: &[u64; 6]) -> String {
+    let mut line = String::with_capacity(128);
+    push_task(&mut line, task.state.tid());
+    let _ = write!(line, "syscall_{nr:#x}(");
+    for (index, raw) in args.iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        let _ = write!(line, "{comma}{raw:#x}");
+    }
+    line.push(')');
+    line
+}
+
+/// Completes a line with the result.
+pub fn exit(line: &mut String, result: &SysResult) {
+    // Writing to a String cannot fail.
+    let _ = match result {
+        Ok(Outcome::Return(value)) => match i64::try_from(*value) {
+            Ok(small) if small < 0x10_0000 => write!(line, " = {small}"),
+            _ => write!(line, " = {value:#x}"),
+        },
+        Ok(Outcome::Keep) => write!(line, " = 0"),
+        Ok(Outcome::Next(state)) => write!(line, " = ? {state:?}"),
+        Err(SysErr::Errno(errno)) => write_errno(line, *errno),
+        Err(SysErr::Restart(kind)) => write!(line, " = ? {kind:?}"),
+    };
+}
+
+fn write_errno(line: &mut String, errno: Errno) -> fmt::Result {
+    write!(line, " = -1 {errno:?} ({errno})")
+}
+
+fn push_task(line: &mut String, tid: Pid) {
+    let _ = write!(line, "[{:>5}] ", tid.0);
+}
+
+fn truncate(line: &mut String) {
+    if line.len() > LINE_MAX {
+        let end = (0..=LINE_MAX)
+            .rev()
+            .find(|end| line.is_char_boundary(*end))
+            .unwrap_or(0);
+        line.truncate(end);
+        line.push_str("...");
+    }
+}
+
+/// Shows a flags value as `A|B|0x40`.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags<'a, T>(pub &'a T);
+
+impl<T: bitflags::Flags<Bits: fmt::LowerHex + PartialEq + Default + Copy>> fmt::Display
+    for Flags<'_, T>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        let mut names = self.0.iter_names();
+        for (name, _) in names.by_ref() {
+            let bar = if first { "" } else { "|" };
+            write!(f, "{bar}{name}")?;
+            first = false;
+        }
+        let rest = names.remaining().bits();
+        if rest != Default::default() || first {
+            let bar = if first { "" } else { "|" };
+            write!(f, "{bar}{rest:#x}")?;
+        }
+        Ok(())
+    }
+}
