@@ -17,6 +17,8 @@ pub fn main(args: &[String]) -> std::process::ExitCode {
             std::env::vars().for_each(|(key, value)| println!("{key}={value}"));
             0
         }
+        // The low bits of the effective user id.
+        Some("uid") => (unsafe { geteuid() } & 0x3f) as u8,
         Some("fds") => open_fds(&rest),
         Some("signals") => signals(),
         Some("identity") => {

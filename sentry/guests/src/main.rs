@@ -18,11 +18,16 @@ mod helper;
 mod runner;
 mod support;
 
+mod credentials;
 mod files;
 mod memory;
+mod pipes;
 mod process;
 mod signals;
+mod sockets;
+mod system;
 mod threads;
+mod time;
 
 use runner::Case;
 use std::process::ExitCode;
@@ -35,6 +40,11 @@ fn registry() -> Vec<Case> {
         signals::CASES,
         memory::CASES,
         files::CASES,
+        pipes::CASES,
+        sockets::CASES,
+        time::CASES,
+        credentials::CASES,
+        system::CASES,
     ]
     .iter()
     .flat_map(|groups| groups.iter())

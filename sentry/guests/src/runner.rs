@@ -18,11 +18,15 @@ pub struct Case {
 }
 
 /// Makes the case list of one file: `cases!("theme": a, b)`; names become `theme/a`.
+/// Another name than `CASES` for the list may come first.
 #[macro_export]
 macro_rules! cases {
     ($theme:literal: $($name:ident),+ $(,)?) => {
+        $crate::cases!(CASES $theme: $($name),+);
+    };
+    ($list:ident $theme:literal: $($name:ident),+ $(,)?) => {
         /// The cases of this file.
-        pub const CASES: &[$crate::runner::Case] = &[
+        pub const $list: &[$crate::runner::Case] = &[
             $($crate::runner::Case { name: concat!($theme, "/", stringify!($name)), run: $name }),+
         ];
     };

@@ -29,10 +29,6 @@ pub unsafe fn set_result(context: *mut ucontext_t, value: u64) {
     (*context).uc_mcontext.regs[0] = value;
 }
 
-pub unsafe fn stack_pointer(context: *const ucontext_t) -> u64 {
-    (*context).uc_mcontext.sp
-}
-
 /// Reads eight bytes by one instruction of [`LOAD_LEN`] bytes.
 pub unsafe fn load(from: u64) -> u64 {
     let value;

@@ -29,10 +29,6 @@ pub unsafe fn set_result(context: *mut ucontext_t, value: u64) {
     (*context).uc_mcontext.gregs[REG_RAX as usize] = value as i64;
 }
 
-pub unsafe fn stack_pointer(context: *const ucontext_t) -> u64 {
-    (*context).uc_mcontext.gregs[libc::REG_RSP as usize] as u64
-}
-
 /// Reads eight bytes by one instruction of [`LOAD_LEN`] bytes.
 pub unsafe fn load(from: u64) -> u64 {
     let value;

@@ -331,7 +331,7 @@ unsafe fn process_vm_readv_copies() {
         skip("no ptrace rights over a child here");
     }
     eq((ok(result), buffer[0]), (1, 88));
-    buffer[0] = 99;
+    poke(buffer.as_mut_ptr(), 99);
     remote.iov_base = at.add(1).cast();
     eq(
         ok(process_vm_writev(

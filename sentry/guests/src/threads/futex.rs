@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 crate::cases!("threads":
     futex_wait_mismatch, futex_wait_times_out, futex_wait_bitset_absolute, futex_wake_counts, futex_bitset_selects,
-    futex_requeue, futex_cmp_requeue, futex_wake_op, futex_errors, futex_private_and_shared_differ,
+    futex_requeue, futex_cmp_requeue, futex_wake_op, futex_errors, futex_bad_words, futex_private_and_shared_differ,
     futex_shared_between_processes, futex_shared_through_file, futex_interrupted, futex_restarted,
     futex_wake_before_wait_is_lost, futex_pi_lock, futex_realtime_clock, futex_on_readonly_page,
 );
@@ -264,31 +264,6 @@ unsafe fn futex_wake_op() {
 
 unsafe fn futex_errors() {
     let word = AtomicU32::new(0);
-    err(syscall(SYS_futex, 8, FUTEX_WAIT, 0, 0, 0, 0), EFAULT);
-    err(
-        syscall(
-            SYS_futex,
-            word.as_ptr().cast::<u8>().add(1),
-            FUTEX_WAIT,
-            0,
-            0,
-            0,
-            0,
-        ),
-        EINVAL,
-    );
-    err(
-        syscall(
-            SYS_futex,
-            word.as_ptr().cast::<u8>().add(2),
-            FUTEX_WAKE,
-            1,
-            0,
-            0,
-            0,
-        ),
-        EINVAL,
-    );
     err(futex(&word, 99, 0, null(), null(), 0), ENOSYS);
     let bad = timespec {
         tv_sec: 0,
@@ -322,20 +297,17 @@ unsafe fn futex_errors() {
         ),
         ENOSYS,
     );
+}
+
+unsafe fn futex_bad_words() {
+    let word = AtomicU32::new(0);
+    let call = |at: u64, op: c_int| syscall(SYS_futex, at, op, 1, 0, 0, 0);
+    err(call(8, FUTEX_WAIT), EFAULT);
+    err(call(word.as_ptr() as u64 + 1, FUTEX_WAIT), EINVAL);
+    err(call(word.as_ptr() as u64 + 2, FUTEX_WAKE), EINVAL);
     // A private wake on an address where nothing is mapped finds no one.
-    eq(
-        ok(syscall(
-            SYS_futex,
-            0x1000,
-            FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
-            1,
-            0,
-            0,
-            0,
-        )),
-        0,
-    );
-    err(syscall(SYS_futex, 0x1000, FUTEX_WAKE, 1, 0, 0, 0), EFAULT);
+    eq(ok(call(0x1000, FUTEX_WAKE | FUTEX_PRIVATE_FLAG)), 0);
+    err(call(0x1000, FUTEX_WAKE), EFAULT);
 }
 
 unsafe fn futex_private_and_shared_differ() {
@@ -459,67 +431,31 @@ unsafe fn futex_wake_before_wait_is_lost() {
 
 unsafe fn futex_pi_lock() {
     static WORD: AtomicU32 = AtomicU32::new(0);
+    let call = |op: c_int| futex(&WORD, op | FUTEX_PRIVATE_FLAG, 0, null(), null(), 0);
     let tid = syscall(SYS_gettid) as u32;
-    let lock = FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG;
-    let result = futex(&WORD, lock, 0, null(), null(), 0);
+    let result = call(FUTEX_LOCK_PI);
     if result == -1 && errno() == ENOSYS {
         skip("no priority inheritance here");
     }
     ok(result);
     eq(WORD.load(SeqCst), tid);
-    err(futex(&WORD, lock, 0, null(), null(), 0), EDEADLK);
-    std::thread::spawn(|| {
-        err(
-            futex(
-                &WORD,
-                FUTEX_TRYLOCK_PI | FUTEX_PRIVATE_FLAG,
-                0,
-                null(),
-                null(),
-                0,
-            ),
-            EAGAIN,
-        )
-    })
-    .join()
-    .unwrap();
+    err(call(FUTEX_LOCK_PI), EDEADLK);
+    std::thread::spawn(move || err(call(FUTEX_TRYLOCK_PI), EAGAIN))
+        .join()
+        .unwrap();
     let waiter = std::thread::spawn(move || {
-        ok(futex(&WORD, lock, 0, null(), null(), 0));
+        ok(call(FUTEX_LOCK_PI));
         eq(
             WORD.load(SeqCst) & FUTEX_TID_MASK,
             syscall(SYS_gettid) as u32,
         );
-        ok(futex(
-            &WORD,
-            FUTEX_UNLOCK_PI | FUTEX_PRIVATE_FLAG,
-            0,
-            null(),
-            null(),
-            0,
-        ));
+        ok(call(FUTEX_UNLOCK_PI));
     });
     until(|| WORD.load(SeqCst) & FUTEX_WAITERS != 0);
-    ok(futex(
-        &WORD,
-        FUTEX_UNLOCK_PI | FUTEX_PRIVATE_FLAG,
-        0,
-        null(),
-        null(),
-        0,
-    ));
+    ok(call(FUTEX_UNLOCK_PI));
     waiter.join().unwrap();
     eq(WORD.load(SeqCst), 0);
-    err(
-        futex(
-            &WORD,
-            FUTEX_UNLOCK_PI | FUTEX_PRIVATE_FLAG,
-            0,
-            null(),
-            null(),
-            0,
-        ),
-        EPERM,
-    );
+    err(call(FUTEX_UNLOCK_PI), EPERM);
 }
 
 unsafe fn futex_realtime_clock() {

@@ -1,0 +1,9 @@
+//! Pipes, and waiting for readiness.
+
+mod epoll;
+mod pipe;
+mod poll;
+
+use crate::runner::Case;
+
+pub const CASES: &[&[Case]] = &[pipe::CASES, poll::CASES, epoll::CASES];
