@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "tests fail by panicking, also in their helpers"
 )]
 
@@ -14,12 +15,19 @@ mod contract {
     #[cfg_attr(target_arch = "aarch64", path = "code_aarch64.rs")]
     #[cfg_attr(target_arch = "x86_64", path = "code_x86_64.rs")]
     mod code;
+    mod confined;
+    mod deaths;
     mod faults;
     mod files;
     mod harness;
+    mod hostile;
     mod interrupts;
+    #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
+    #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
+    mod machine;
     mod mappings;
     mod pieces;
     mod spaces;
     mod state;
+    mod stubs;
 }

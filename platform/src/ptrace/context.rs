@@ -206,6 +206,11 @@ impl PtraceContext {
     fn signal(&mut self, signal: i32) -> Result<Option<Exit>, PlatformError> {
         let info = calls::signal_info(self.thread.tid);
         let info = self.check(info)?;
+        if exits::is_filter(signal, info.code) {
+            let at = arch::abi::Addr(info.at);
+            machine::undo_vsyscall(self.regs()?, at);
+            return Ok(Some(exits::not_executable(at)));
+        }
         if !exits::is_fault(signal, info.code) {
             return Ok(None);
         }

@@ -30,6 +30,17 @@ pub(super) fn is_fault(signal: i32, code: i32) -> bool {
     matches!(signal, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV) && code > 0
 }
 
+/// Whether the stubs' filter has raised the signal: SIGSYS, SYS_SECCOMP.
+pub(super) fn is_filter(signal: i32, code: i32) -> bool {
+    signal == libc::SIGSYS && code == 1
+}
+
+/// The exit for a call into a page that no guest has mapped.
+pub(super) fn not_executable(at: Addr) -> Exit {
+    let access = Access::Execute;
+    Exit::Fault { at, access }
+}
+
 fn is_page_fault(signal: i32, code: i32) -> bool {
     signal == SIGSEGV && matches!(code, MAPERR | ACCERR)
 }

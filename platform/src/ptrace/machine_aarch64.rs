@@ -108,6 +108,9 @@ pub(super) fn show_call(regs: &mut Regs, nr: u32, first: u64) {
     regs.set_return(Errno::ENOSYS.to_return());
 }
 
+/// There is no such page here.
+pub(super) fn undo_vsyscall(_regs: &mut Regs, _at: arch::abi::Addr) {}
+
 /// The exception class (Arm ARM, D24.2.40, ESR_EL1.EC), as far as the signal tells.
 pub(super) fn vector(signal: i32, _code: i32) -> u32 {
     match signal {

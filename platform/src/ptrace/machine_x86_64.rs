@@ -72,6 +72,13 @@ pub(super) fn show_call(regs: &mut Regs, nr: u32, _first: u64) {
     regs.set_return(Errno::ENOSYS.to_return());
 }
 
+/// Takes back what the kernel did for a function of the vsyscall page at `at`: it
+/// returned from it. The result register, which such a call changes, is lost.
+pub(super) fn undo_vsyscall(regs: &mut Regs, at: arch::abi::Addr) {
+    regs.set_ip(at);
+    regs.rsp = regs.rsp.wrapping_sub(8);
+}
+
 /// The exception's number (Intel SDM vol. 3, table 6-1), as far as the signal tells.
 pub(super) fn vector(signal: i32, code: i32) -> u32 {
     match (signal, code) {

@@ -16,6 +16,7 @@ mod context;
 mod control;
 mod exits;
 mod files;
+mod filter;
 mod keeper;
 mod kick;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]

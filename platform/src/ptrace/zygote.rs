@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use arch::abi::Errno;
 
-use super::calls;
+use super::{calls, filter};
 use crate::host;
 
 /// Descriptors are first moved above all final numbers.
@@ -21,6 +21,8 @@ struct Plan {
     image: i32,
     /// Write end of a pipe that closes when the image is executed, or tells an errno.
     report: i32,
+    /// What the stubs may call.
+    filter: Vec<libc::sock_filter>,
 }
 
 /// Starts a process from `image` with these descriptors at these numbers, and no other.
@@ -37,6 +39,7 @@ pub(super) fn spawn(
             .collect(),
         image: image.as_raw_fd(),
         report: report.as_raw_fd(),
+        filter: filter::program(),
     };
     // SAFETY: [child] the child runs `child` alone.
     let pid = unsafe { libc::fork() };
@@ -90,7 +93,19 @@ fn prepare(plan: &mut Plan) -> Result<(), Errno> {
     host::setup::drop_capabilities(0)?;
     // After the credentials: a change of those clears it.
     host::die_with_maker()?;
+    restrict(&mut plan.filter)?;
     execute(plan.image)
+}
+
+/// Installs the filter.
+fn restrict(filter: &mut [libc::sock_filter]) -> Result<(), Errno> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or(0),
+        filter: filter.as_mut_ptr(),
+    };
+    let (set, mode) = (libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER);
+    // SAFETY: [child] a live program, whose length is the slice's.
+    done(unsafe { libc::prctl(set, mode, &raw const program) }).map(drop)
 }
 
 fn above(fd: i32) -> Result<i32, Errno> {
