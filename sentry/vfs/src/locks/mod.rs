@@ -9,8 +9,8 @@ mod ranges;
 mod waits;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::lock::{Mutex, MutexGuard, rank};
 use base::{Errno, Pid, Pollable, Ready, Subscription, WaitQueue, Wake};
@@ -18,8 +18,8 @@ use base::{Errno, Pid, Pollable, Ready, Subscription, WaitQueue, Wake};
 use ranges::Ranges;
 pub use waits::LockWait;
 
-/// Record and flock locks on one file at most.
-const LOCKS_MAX: usize = 1 << 16;
+/// Record and flock locks on one file at most; a request looks at all of them.
+const LOCKS_MAX: usize = 1 << 14;
 
 /// Shared or exclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,16 +70,17 @@ struct Whole {
     kind: LockKind,
 }
 
-/// Advisory locks of one inode.
+/// Advisory locks of one inode. Made when one is first asked for: most files never have
+/// any, and there is one of these in every inode.
 #[derive(Default)]
-pub struct FileLocks {
-    /// Locks held, readable without the lock: most files never have one.
+pub struct FileLocks(OnceLock<Box<Held>>);
+
+struct Held {
+    /// Locks held, readable without the lock.
     count: AtomicUsize,
-    held: Held,
+    lists: Mutex<Lists>,
     released: WaitQueue,
 }
-
-struct Held(Mutex<Lists>);
 
 #[derive(Default)]
 struct Lists {
@@ -89,7 +90,11 @@ struct Lists {
 
 impl Default for Held {
     fn default() -> Self {
-        Self(Mutex::new(rank::FILE_LOCKS, Lists::default()))
+        Self {
+            count: AtomicUsize::new(0),
+            lists: Mutex::new(rank::FILE_LOCKS, Lists::default()),
+            released: WaitQueue::new(),
+        }
     }
 }
 
@@ -99,11 +104,7 @@ impl Lists {
     }
 }
 
-impl FileLocks {
-    fn lists(&self) -> MutexGuard<'_, Lists> {
-        self.held.0.lock()
-    }
-
+impl Held {
     fn done(&self, lists: MutexGuard<'_, Lists>, released: bool) {
         self.count.store(lists.len(), Ordering::Release);
         drop(lists);
@@ -111,27 +112,45 @@ impl FileLocks {
             self.released.wake(Ready::IN | Ready::OUT);
         }
     }
+}
+
+impl FileLocks {
+    fn held(&self) -> &Held {
+        self.0.get_or_init(Box::default)
+    }
+
+    /// If there are any locks.
+    fn any(&self) -> Option<&Held> {
+        let held = self.0.get()?;
+        (held.count.load(Ordering::Acquire) > 0).then_some(held)
+    }
 
     /// A lock that is in the way of `wanted`: F_GETLK. `None`: it could be had.
     #[must_use]
     pub fn test(&self, wanted: &RangeLock) -> Option<RangeLock> {
-        self.lists().ranges.conflict(wanted)
+        self.any()?.lists.lock().ranges.conflict(wanted)
     }
 
     /// Takes a record lock, replacing what its owner has in that range. `EAGAIN` while
     /// another's is in the way; `ENOLCK` if there are too many.
     pub fn set(&self, wanted: &RangeLock) -> Result<(), Errno> {
-        let mut lists = self.lists();
-        if lists.ranges.conflict(wanted).is_some() {
-            return Err(Errno::EAGAIN);
-        }
-        self.set_now(lists_room(&mut lists)?, wanted);
-        self.done(lists, true);
-        Ok(())
+        self.set_or_wait_with(wanted, |_| Ok(()))
     }
 
-    fn set_now(&self, lists: &mut Lists, wanted: &RangeLock) {
-        lists.ranges.set(wanted);
+    fn set_or_wait_with(
+        &self,
+        wanted: &RangeLock,
+        refused: impl FnOnce(&RangeLock) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let held = self.held();
+        let mut lists = held.lists.lock();
+        if let Some(holder) = lists.ranges.conflict(wanted) {
+            refused(&holder)?;
+            return Err(Errno::EAGAIN);
+        }
+        lists_room(&mut lists)?.ranges.set(wanted);
+        held.done(lists, true);
+        Ok(())
     }
 
     /// As [`FileLocks::set`], for a caller that will wait (F_SETLKW): on `EAGAIN` the wait is
@@ -142,43 +161,40 @@ impl FileLocks {
         wanted: &RangeLock,
         wait: &mut Option<LockWait>,
     ) -> Result<(), Errno> {
-        let mut lists = self.lists();
         *wait = None;
-        if let Some(holder) = lists.ranges.conflict(wanted) {
+        self.set_or_wait_with(wanted, |holder| {
             *wait = Some(LockWait::begin(wanted.owner, holder.owner)?);
-            return Err(Errno::EAGAIN);
-        }
-        self.set_now(lists_room(&mut lists)?, wanted);
-        self.done(lists, true);
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Releases `owner`'s record locks from byte `first` to `last`, inclusive. `ENOLCK` if
     /// splitting a lock would make too many.
     pub fn unset(&self, owner: LockOwner, first: u64, last: u64) -> Result<(), Errno> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        let Some(held) = self.any() else {
             return Ok(());
-        }
-        let mut lists = self.lists();
+        };
+        let mut lists = held.lists.lock();
         lists_room(&mut lists)?.ranges.unset(owner, first, last);
-        self.done(lists, true);
+        held.done(lists, true);
         Ok(())
     }
 
     /// Releases all record locks of `owner`.
     pub fn release(&self, owner: LockOwner) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        let Some(held) = self.any() else {
             return;
-        }
-        let mut lists = self.lists();
+        };
+        let mut lists = held.lists.lock();
         let released = lists.ranges.release(owner);
-        self.done(lists, released);
+        held.done(lists, released);
     }
 
     /// Takes the flock(2) lock for a description, or changes its kind. `EAGAIN` while
     /// another's is in the way; as on Linux, the old lock is gone then.
     pub(crate) fn flock(&self, description: u64, kind: LockKind) -> Result<(), Errno> {
-        let mut lists = self.lists();
+        let held = self.held();
+        let mut lists = held.lists.lock();
         let own = |lock: &Whole| lock.description == description;
         if lists
             .whole
@@ -202,26 +218,27 @@ impl FileLocks {
             lists.whole.push(Whole { description, kind });
             Ok(())
         };
-        self.done(lists, released);
+        held.done(lists, released);
         outcome
     }
 
     /// Gives a description's flock(2) lock up.
     pub(crate) fn unflock(&self, description: u64) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        let Some(held) = self.any() else {
             return;
-        }
-        let mut lists = self.lists();
+        };
+        let mut lists = held.lists.lock();
         let before = lists.whole.len();
         lists.whole.retain(|lock| lock.description != description);
         let released = lists.whole.len() < before;
-        self.done(lists, released);
+        held.done(lists, released);
     }
 
     /// All record locks: /proc/locks.
     #[must_use]
     pub fn records(&self) -> Vec<RangeLock> {
-        self.lists().ranges.all()
+        self.any()
+            .map_or_else(Vec::new, |held| held.lists.lock().ranges.all())
     }
 }
 
@@ -240,14 +257,14 @@ impl Pollable for FileLocks {
     }
 
     fn subscribe(&self, waker: &Arc<dyn Wake>, interest: Ready) -> Subscription {
-        self.released.subscribe(waker, interest)
+        self.held().released.subscribe(waker, interest)
     }
 }
 
 impl fmt::Debug for FileLocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileLocks")
-            .field("count", &self.count.load(Ordering::Relaxed))
+            .field("any", &self.any().is_some())
             .finish_non_exhaustive()
     }
 }
