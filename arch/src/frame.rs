@@ -50,6 +50,26 @@ pub struct Restored<R, F> {
     pub altstack: StackT,
 }
 
+/// What a page fault was about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultAccess {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// Why a page could not be accessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultPage {
+    /// Nothing is there.
+    Absent,
+    /// The page does not allow it.
+    Protected,
+}
+
 /// Copies from guest memory; `EFAULT` unless every byte could be read.
 pub type Reader<'a> = dyn FnMut(Addr, &mut [u8]) -> Result<(), Errno> + 'a;
 

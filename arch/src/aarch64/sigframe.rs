@@ -15,7 +15,7 @@ use crate::abi::macros::abi_struct;
 use crate::abi::num::u64_of;
 use crate::abi::signal::{SaFlags, StackT};
 use crate::abi::{Addr, Errno, SigInfo, SigSet};
-use crate::frame::{self, Chosen, Reader, align_down};
+use crate::frame::{self, Chosen, FaultAccess, FaultPage, Reader, align_down};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A signal about to be delivered.
@@ -41,6 +41,37 @@ pub struct FaultInfo {
     pub address: u64,
     /// Exception syndrome; zero: none.
     pub esr: u64,
+}
+
+impl FaultInfo {
+    /// Of an exception other than a data or instruction abort.
+    #[must_use]
+    pub const fn new(_class: u32, syndrome: u64, at: Addr) -> Self {
+        Self {
+            address: at.0,
+            esr: syndrome,
+        }
+    }
+
+    /// Of a data or instruction abort from EL0: Arm ARM, D24.2.40 (`ESR_ELx`).
+    #[must_use]
+    pub const fn of_page(at: Addr, access: FaultAccess, page: FaultPage) -> Self {
+        // Class 0x24: data abort, 0x20: instruction abort, both from a lower level; a
+        // 32-bit instruction; level 3 translation (7) or permission fault (0xf).
+        let (class, write) = match access {
+            FaultAccess::Read => (0x24, 0),
+            FaultAccess::Write => (0x24, 1 << 6),
+            FaultAccess::Execute => (0x20, 0),
+        };
+        let status = match page {
+            FaultPage::Absent => 0x07,
+            FaultPage::Protected => 0x0f,
+        };
+        Self {
+            address: at.0,
+            esr: class << 26 | 1 << 25 | write | status,
+        }
+    }
 }
 
 abi_struct! {

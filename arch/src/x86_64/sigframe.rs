@@ -14,7 +14,7 @@ use crate::abi::macros::abi_struct;
 use crate::abi::num::{low32, u64_of, usize_of};
 use crate::abi::signal::{SaFlags, StackT};
 use crate::abi::{Addr, Errno, SigInfo, SigSet};
-use crate::frame::{self, Chosen, Reader, align_down, is_within};
+use crate::frame::{self, Chosen, FaultAccess, FaultPage, Reader, align_down, is_within};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// A signal about to be delivered.
@@ -47,6 +47,37 @@ pub struct FaultInfo {
     pub err: u64,
     /// Faulting address of page faults.
     pub cr2: u64,
+}
+
+impl FaultInfo {
+    /// Of an exception other than a page fault, whose details keep no address.
+    #[must_use]
+    pub fn new(vector: u32, error: u64, _at: Addr) -> Self {
+        Self {
+            trapno: u64::from(vector),
+            err: error,
+            cr2: 0,
+        }
+    }
+
+    /// Of a page fault in user mode: Intel SDM, volume 3, 4.7.
+    #[must_use]
+    pub const fn of_page(at: Addr, access: FaultAccess, page: FaultPage) -> Self {
+        let present = match page {
+            FaultPage::Absent => 0,
+            FaultPage::Protected => 1,
+        };
+        let kind = match access {
+            FaultAccess::Read => 0,
+            FaultAccess::Write => 1 << 1,
+            FaultAccess::Execute => 1 << 4,
+        };
+        Self {
+            trapno: 14,
+            err: present | kind | 1 << 2,
+            cr2: at.0,
+        }
+    }
 }
 
 abi_struct! {

@@ -21,6 +21,8 @@ pub mod rank {
     pub const TASK_TREE: Rank = Rank(10);
     /// Pending signals, actions and masks.
     pub const SIGNALS: Rank = Rank(20);
+    /// Signal actions, which thread groups can share (CLONE_SIGHAND).
+    pub const SIGNAL_ACTIONS: Rank = Rank(22);
     /// A task's credentials.
     pub const CREDENTIALS: Rank = Rank(30);
     /// File descriptor tables.
@@ -67,8 +69,12 @@ pub mod rank {
     pub const PAGE_CACHE: Rank = Rank(80);
     /// A futex bucket.
     pub const FUTEX: Rank = Rank(85);
+    /// A second futex bucket: FUTEX_REQUEUE.
+    pub const FUTEX_SECOND: Rank = Rank(86);
     /// Frame counts of the memory file.
     pub const MEMORY_FILE: Rank = Rank(90);
+    /// One timer of a process: timer_create(2), setitimer(2).
+    pub const TIMER_STATE: Rank = Rank(91);
     /// Timers.
     pub const TIMERS: Rank = Rank(92);
     /// The lists inside wait queues.

@@ -167,11 +167,12 @@ impl Resident {
         }
         let end = at.saturating_add(run.pages.len());
         let after = self.runs.get(&end).is_some_and(|after| run.is_like(after));
-        if after && let Some(mut after) = self.remove(end) {
-            if let Err(pages) = run.pages.append(after.pages) {
-                after.pages = pages;
-                self.add(end, after);
-            }
+        if after
+            && let Some(mut after) = self.remove(end)
+            && let Err(pages) = run.pages.append(after.pages)
+        {
+            after.pages = pages;
+            self.add(end, after);
         }
         self.add(at, run);
     }

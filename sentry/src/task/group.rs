@@ -217,6 +217,19 @@ impl ThreadGroup {
         }
     }
 
+    /// CPU time of the thread `tid`.
+    #[must_use]
+    pub fn thread_times(&self, tid: Pid) -> Option<CpuTimes> {
+        let mut signals = self.signals.lock();
+        Some(signals.thread(tid)?.task.usage.times())
+    }
+
+    /// How many threads have not ended.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        self.signals.lock().threads.len()
+    }
+
     /// CPU time of the children it waited for, and theirs: RUSAGE_CHILDREN.
     #[must_use]
     pub fn children_times(&self) -> CpuTimes {

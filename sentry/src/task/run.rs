@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use arch::abi::siginfo::{BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR};
 use arch::abi::{SigInfo, Signal};
+use arch::frame::{FaultAccess, FaultPage};
 use base::Addr;
 use mem::Fault;
 use platform::{Access, Exception, Exit};
 
 use super::clone::VforkDone;
-use super::{ExitStatus, Task, enter, exit};
+use super::{ExitStatus, FaultInfo, Task, enter, exit};
 use crate::signal::RestartBlock;
 
 /// Where a task goes on.
@@ -115,7 +116,7 @@ impl Task {
                 return RunState::Run;
             }
         };
-        self.fault_info = FaultInfo::of_access(at, access, fault);
+        self.fault_info = fault_info(at, access, fault);
         self.force(SigInfo::fault(signal, code, at.0));
         RunState::Run
     }
@@ -124,11 +125,8 @@ impl Task {
         let Some(signal) = Signal::new(exception.signal.into()) else {
             return self.lost();
         };
-        self.fault_info = FaultInfo {
-            vector: exception.vector,
-            error: exception.error,
-            at: exception.at,
-        };
+        self.fault_info =
+            FaultInfo::new(exception.vector, exception.error, exception.at);
         self.force(SigInfo::fault(signal, exception.code, exception.at.0));
         RunState::Run
     }
@@ -140,20 +138,20 @@ impl Task {
 
     /// Time since the last mark was the sentry's; from now on it is the guest's.
     fn enter_clock(&self) {
-        let now = Instant::now();
-        let spent = now.saturating_duration_since(self.clock_mark.replace(now));
-        self.state.usage.add_system(spent);
+        self.stop_clock();
+        self.state.usage.enter_guest();
     }
 
     fn leave_clock(&self) {
-        let now = Instant::now();
-        let spent = now.saturating_duration_since(self.clock_mark.replace(now));
-        self.state.usage.add_user(spent);
+        self.state.usage.leave_guest();
+        self.resume_clock();
     }
 
     /// About to sleep: what was spent is counted, what follows is not.
     pub(super) fn stop_clock(&self) {
-        self.enter_clock();
+        let now = Instant::now();
+        let spent = now.saturating_duration_since(self.clock_mark.replace(now));
+        self.state.usage.add_system(spent);
     }
 
     /// Awake again.
@@ -162,31 +160,16 @@ impl Task {
     }
 }
 
-/// What a signal frame tells of the last fault: x86's `trapno`, `err` and `cr2`, arm64's
-/// `esr` and `fault_address`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct FaultInfo {
-    /// Exception vector or class.
-    pub(crate) vector: u32,
-    /// Error code or syndrome.
-    pub(crate) error: u64,
-    /// The address.
-    pub(crate) at: Addr,
-}
-
-impl FaultInfo {
-    fn of_access(at: Addr, access: Access, fault: Fault) -> Self {
-        // x86's page-fault error code: present, write, user, fetch.
-        let present = u64::from(fault == Fault::NotAllowed);
-        let kind = match access {
-            Access::Read => 0,
-            Access::Write => 1 << 1,
-            Access::Execute => 1 << 4,
-        };
-        Self {
-            vector: 14,
-            error: present | kind | 1 << 2,
-            at,
-        }
-    }
+fn fault_info(at: Addr, access: Access, fault: Fault) -> FaultInfo {
+    let kind = match access {
+        Access::Read => FaultAccess::Read,
+        Access::Write => FaultAccess::Write,
+        Access::Execute => FaultAccess::Execute,
+    };
+    let page = if fault == Fault::NotMapped {
+        FaultPage::Absent
+    } else {
+        FaultPage::Protected
+    };
+    FaultInfo::of_page(at, kind, page)
 }

@@ -171,6 +171,16 @@ impl TaskState {
         self.attention.load(Ordering::SeqCst)
     }
 
+    /// Nothing is pending: to be called with the signal lock held.
+    pub(crate) fn calm(&self) {
+        self.attention.store(false, Ordering::SeqCst);
+    }
+
+    /// Sets the mark as found with the signal lock held.
+    pub(crate) fn set_attention(&self, must: bool) {
+        self.attention.store(must, Ordering::SeqCst);
+    }
+
     /// Whether a sleep is to end for a signal, a stop or the end: Linux's signal_pending.
     #[must_use]
     pub fn interrupted(&self) -> bool {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arch::abi::Signal;
-use base::{Errno, Pid};
+use base::{Errno, Pid, Uid};
 
 use super::pids::PidHold;
 use super::usage::CpuTimes;
@@ -52,6 +52,8 @@ pub struct Node {
 pub struct Ended {
     /// How.
     pub status: ExitStatus,
+    /// Its real user.
+    pub uid: Uid,
     /// What it used, itself and its waited-for children.
     pub times: CpuTimes,
 }

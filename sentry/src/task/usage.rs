@@ -5,7 +5,8 @@
 //! host this counts waiting for a CPU as running.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use arch::abi::process::Rusage;
 use arch::abi::time::Timeval;
@@ -71,6 +72,15 @@ pub struct Usage {
     minor_faults: AtomicU64,
     waits: AtomicU64,
     preemptions: AtomicU64,
+    /// While in guest code: since when, nanoseconds on `clock`; 0 elsewhere.
+    entered: AtomicU64,
+}
+
+/// Nanoseconds since the first call, at least 1.
+fn clock() -> u64 {
+    static ZERO: OnceLock<Instant> = OnceLock::new();
+    let since = ZERO.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 fn add(counter: &AtomicU64, span: Duration) {
@@ -79,9 +89,18 @@ fn add(counter: &AtomicU64, span: Duration) {
 }
 
 impl Usage {
-    /// Time in guest code.
-    pub fn add_user(&self, span: Duration) {
-        add(&self.user, span);
+    /// Guest code runs from now on.
+    pub fn enter_guest(&self) {
+        self.entered.store(clock(), Ordering::Relaxed);
+    }
+
+    /// Back from guest code.
+    pub fn leave_guest(&self) {
+        let entered = self.entered.swap(0, Ordering::Relaxed);
+        if entered != 0 {
+            let spent = clock().saturating_sub(entered);
+            self.user.fetch_add(spent, Ordering::Relaxed);
+        }
     }
 
     /// Time in the sentry.
@@ -107,8 +126,13 @@ impl Usage {
     /// The counters now.
     #[must_use]
     pub fn times(&self) -> CpuTimes {
+        let running = match self.entered.load(Ordering::Relaxed) {
+            0 => 0,
+            entered => clock().saturating_sub(entered),
+        };
+        let user = self.user.load(Ordering::Relaxed).saturating_add(running);
         CpuTimes {
-            user: Duration::from_nanos(self.user.load(Ordering::Relaxed)),
+            user: Duration::from_nanos(user),
             system: Duration::from_nanos(self.system.load(Ordering::Relaxed)),
             minor_faults: self.minor_faults.load(Ordering::Relaxed),
             waits: self.waits.load(Ordering::Relaxed),

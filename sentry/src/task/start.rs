@@ -1,0 +1,344 @@
+//! The first steps of a task: its host thread, its context, its place in the tree.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
+
+use arch::abi::signal::StackT;
+use arch::abi::{SigSet, Signal};
+use arch::{FpState, Regs};
+use base::{Addr, Errno, Pid};
+use mem::Mm;
+use platform::host::{self, CpuSet};
+use vfs::{Caller, Credentials, FdTable};
+
+use super::group::GroupParts;
+use super::run::run;
+use super::state::{TaskParts, TaskState};
+use super::{
+    ExitStatus, FaultInfo, FsContext, Limits, RseqArea, Sched, Task, ThreadGroup, VforkDone,
+};
+use crate::kernel::{Init, Kernel};
+use crate::loader::{self, Program};
+use crate::signal::{Actions, NO_STACK, Origin, Scope, SigInfo, ThreadSignals};
+use crate::time::ClockId;
+
+/// Bytes of a task thread's stack: handlers go down a few frames only; unoptimised
+/// code takes more.
+const STACK: usize = if cfg!(debug_assertions) {
+    2 << 20
+} else {
+    256 << 10
+};
+
+/// How a new task is related to the one that makes it.
+pub(super) enum Kinship {
+    /// The first process.
+    First,
+    /// The first program, below the kernel's own process 1.
+    Adopted(Pid),
+    /// A child.
+    Child {
+        parent: Pid,
+        thread: Pid,
+        exit_signal: Option<Signal>,
+    },
+    /// CLONE_PARENT: as this process is.
+    Sibling(Pid),
+    /// Of the same group.
+    Thread,
+}
+
+/// A task before it has a host thread.
+pub(super) struct Seed {
+    pub(super) kernel: Arc<Kernel>,
+    pub(super) parts: TaskParts,
+    pub(super) kinship: Kinship,
+    pub(super) regs: Regs,
+    pub(super) fp: FpState,
+    pub(super) mask: SigSet,
+    pub(super) altstack: StackT,
+    pub(super) rseq: Option<RseqArea>,
+    pub(super) vdso: Addr,
+    pub(super) clear_child_tid: Addr,
+    pub(super) set_child_tid: Addr,
+    pub(super) set_parent_tid: Option<(Arc<Mm>, Addr)>,
+    pub(super) vfork: Option<Arc<VforkDone>>,
+}
+
+/// Counts a host thread until it ends.
+struct Running(Arc<Kernel>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.thread_ended();
+    }
+}
+
+impl Seed {
+    /// Starts the task on a host thread of its own; returns once it is in the tree and
+    /// about to run. `EAGAIN` if the host gives no thread or stub.
+    pub(super) fn start(self) -> Result<(), Errno> {
+        let (answer, started) = sync_channel(1);
+        let name = format!("task {}", self.parts.hold.pid().0);
+        self.kernel.thread_starts();
+        let running = Running(Arc::clone(&self.kernel));
+        std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK)
+            .spawn(move || {
+                // Dropped last: until then the sandbox has this thread.
+                let _running = running;
+                self.live(&answer);
+            })
+            .map_err(|_| Errno::EAGAIN)?;
+        started.recv().unwrap_or(Err(Errno::EAGAIN))
+    }
+
+    /// The host thread's life.
+    fn live(self, answer: &SyncSender<Result<(), Errno>>) {
+        match self.build() {
+            Ok(task) => {
+                // The parent waits for this; it cannot have gone.
+                let _ = answer.send(Ok(()));
+                run(task);
+            }
+            Err(errno) => {
+                let _ = answer.send(Err(errno));
+            }
+        }
+    }
+
+    fn build(self) -> Result<Task, Errno> {
+        let memory = Arc::clone(&self.parts.memory);
+        let fds = Arc::clone(&self.parts.fds);
+        let credentials = Arc::clone(&self.parts.credentials);
+        let mut context = self
+            .kernel
+            .platform
+            .new_context(memory.space())
+            .map_err(|_| Errno::EAGAIN)?;
+        *context.regs().map_err(|_| Errno::EAGAIN)? = self.regs;
+        *context.fp().map_err(|_| Errno::EAGAIN)? = self.fp;
+        let state = TaskState::new(self.parts);
+        state.set_interrupter(context.interrupter());
+        enroll(&self.kernel, &state, self.mask, self.kinship)?;
+        let tid = state.tid();
+        if let Some((parents, at)) = self.set_parent_tid {
+            store(&parents, at, tid);
+        }
+        if self.set_child_tid != Addr::NULL {
+            store(&memory, self.set_child_tid, tid);
+        }
+        let caller = Caller {
+            credentials,
+            tid,
+            tgid: state.tgid(),
+        };
+        Ok(Task {
+            kernel: self.kernel,
+            state,
+            context: RefCell::new(context),
+            memory,
+            fds,
+            caller,
+            saved_mask: None,
+            interrupted_call: None,
+            altstack: self.altstack,
+            fault_info: FaultInfo::default(),
+            rseq: self.rseq,
+            rseq_dirty: true,
+            clear_child_tid: self.clear_child_tid,
+            robust_list: Addr::NULL,
+            vfork: self.vfork,
+            vdso: self.vdso,
+            clock_mark: Cell::new(Instant::now()),
+        })
+    }
+}
+
+/// Stores a thread id where clone(2) was asked to; as on Linux, errors are ignored.
+fn store(memory: &Mm, at: Addr, tid: Pid) {
+    let place: mem::UserPtr<i32> = mem::UserPtr::new(at);
+    let _ = place.write(memory, &tid.0);
+}
+
+/// Puts a task into its group and the tree.
+fn enroll(
+    kernel: &Kernel,
+    state: &Arc<TaskState>,
+    mask: SigSet,
+    kinship: Kinship,
+) -> Result<(), Errno> {
+    let group = &state.group;
+    let mut tree = kernel.tree();
+    // Under the tree's lock: whoever ends the sandbox sees this task, or is seen.
+    if kernel.status().is_some() {
+        return Err(Errno::EAGAIN);
+    }
+    match kinship {
+        Kinship::First => tree.add_first(group),
+        Kinship::Adopted(parent) => {
+            tree.add_child(group, (parent, parent), Some(Signal::SIGCHLD))?;
+            tree.new_session(group.id)?;
+        }
+        Kinship::Child {
+            parent,
+            thread,
+            exit_signal,
+        } => tree.add_child(group, (parent, thread), exit_signal)?,
+        Kinship::Sibling(of) => {
+            let like = tree.node(of).ok_or(Errno::EAGAIN)?;
+            let (parent, signal) = ((like.parent, like.parent_thread), like.exit_signal);
+            tree.add_child(group, parent, signal)?;
+        }
+        Kinship::Thread => {}
+    }
+    let mut signals = group.signals();
+    if signals.ending.is_some() || signals.exec.is_some() {
+        return Err(Errno::EAGAIN);
+    }
+    signals.add(state.tid(), ThreadSignals::new(Arc::clone(state), mask));
+    drop(signals);
+    tree.add_thread(state);
+    Ok(())
+}
+
+/// The program that a sandbox is started for.
+pub struct FirstProgram {
+    /// The path of the program, as execve(2) takes it.
+    pub path: Vec<u8>,
+    /// Arguments, the name first.
+    pub argv: Vec<Vec<u8>>,
+    /// Environment, `NAME=value`.
+    pub envp: Vec<Vec<u8>>,
+    /// Its descriptors.
+    pub fds: Arc<FdTable>,
+    /// Root, working directory, umask.
+    pub fs: Arc<FsContext>,
+    /// Its credentials.
+    pub credentials: Arc<Credentials>,
+    /// Its resource limits.
+    pub limits: Limits,
+}
+
+/// Why the first program did not start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StartError {
+    /// It cannot be executed.
+    Exec(Errno),
+    /// The host gives no thread, stub or memory.
+    Host(Errno),
+}
+
+impl Kernel {
+    /// Starts the program of the sandbox; its end is the sandbox's.
+    pub fn start_init(self: &Arc<Self>, first: FirstProgram) -> Result<Pid, StartError> {
+        let host = StartError::Host;
+        let reaper = match self.init {
+            Init::Program => None,
+            Init::Reaper => Some(self.add_reaper().map_err(host)?),
+        };
+        let hold = self.pids.allocate().map_err(host)?;
+        let pid = hold.pid();
+        let caller = Caller {
+            credentials: Arc::clone(&first.credentials),
+            tid: pid,
+            tgid: pid,
+        };
+        let loaded = loader::load(&Program {
+            kernel: self,
+            fs: &first.fs,
+            caller: &caller,
+            limits: &first.limits,
+            place: loader::Source::Path(&first.path),
+            argv: first.argv,
+            envp: first.envp,
+        })
+        .map_err(StartError::Exec)?;
+        let started = self.clocks.now(ClockId::Monotonic);
+        let group = ThreadGroup::new(GroupParts {
+            hold: Arc::clone(&hold),
+            actions: Arc::new(Actions::default()),
+            limits: first.limits,
+            accounts: Arc::clone(&self.accounts),
+            exe: Some(loaded.exe.clone()),
+            personality: 0,
+            dumpable: 1,
+            started,
+        });
+        group.signals().unkillable = reaper.is_none();
+        self.set_main(pid);
+        let cpus = host::affinity(0).unwrap_or(CpuSet::one(0));
+        let seed = Seed {
+            kernel: Arc::clone(self),
+            parts: TaskParts {
+                hold,
+                group,
+                comm: loaded.comm,
+                credentials: loaded.credentials,
+                memory: loaded.memory,
+                fds: first.fds,
+                fs: first.fs,
+                sched: Sched::new(cpus),
+                timer_slack: 50_000,
+                started,
+            },
+            kinship: reaper.map_or(Kinship::First, Kinship::Adopted),
+            regs: Regs::new_program(loaded.entry, loaded.stack),
+            fp: FpState::new(),
+            mask: SigSet::EMPTY,
+            altstack: NO_STACK,
+            rseq: None,
+            vdso: loaded.vdso,
+            clear_child_tid: Addr::NULL,
+            set_child_tid: Addr::NULL,
+            set_parent_tid: None,
+            vfork: None,
+        };
+        seed.start().map_err(host)?;
+        Ok(pid)
+    }
+
+    /// Process 1 of the kernel's own: it has no thread, and what it adopts leaves no zombie.
+    fn add_reaper(&self) -> Result<Pid, Errno> {
+        let hold = self.pids.allocate()?;
+        let pid = hold.pid();
+        let group = ThreadGroup::new(GroupParts {
+            hold,
+            actions: Arc::new(Actions::default()),
+            limits: Limits::default(),
+            accounts: Arc::clone(&self.accounts),
+            exe: None,
+            personality: 0,
+            dumpable: 0,
+            started: self.clocks.now(ClockId::Monotonic),
+        });
+        group.signals().unkillable = true;
+        self.tree().add_first(&group);
+        Ok(pid)
+    }
+
+    /// Sends a signal to the main process from outside of the sandbox. `ESRCH` if it has
+    /// ended.
+    pub fn signal_init(&self, signal: Signal) -> Result<(), Errno> {
+        let group = {
+            let tree = self.tree();
+            let main = self.main().ok_or(Errno::ESRCH)?;
+            tree.group_of(main).ok_or(Errno::ESRCH)?
+        };
+        let info = SigInfo::kernel(signal);
+        group.send_from(Origin::Outside, Scope::Group, info, None)?;
+        Ok(())
+    }
+
+    /// Ends all processes at once.
+    pub fn kill_all(&self) {
+        let tree = self.tree();
+        for (_, node) in tree.nodes() {
+            let status = ExitStatus::Killed(Signal::SIGKILL);
+            node.group.signals().end(status);
+        }
+    }
+}
