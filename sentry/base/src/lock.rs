@@ -55,6 +55,8 @@ pub mod rank {
     pub const INODE_ATTRIBUTES: Rank = Rank(63);
     /// A file description's offset and flags.
     pub const FILE_DESCRIPTION: Rank = Rank(64);
+    /// Descriptors on their way through AF_UNIX sockets.
+    pub const IN_FLIGHT: Rank = Rank(65);
     /// A socket's state.
     pub const SOCKET: Rank = Rank(66);
     /// A pipe's buffer.

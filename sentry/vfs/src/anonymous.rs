@@ -97,6 +97,14 @@ impl AnonymousInode {
     }
 }
 
+impl AnonymousInode {
+    /// Its inode number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.attributes.lock().inode
+    }
+}
+
 impl Inode for AnonymousInode {
     fn attributes(&self) -> Result<Attributes, Errno> {
         Ok(*self.attributes.lock())

@@ -1,0 +1,6 @@
+//! Address spaces on a platform that only remembers, against plain models.
+
+mod fake;
+mod fork;
+mod frames;
+mod model;
