@@ -267,9 +267,8 @@ impl FutexTable {
         let other_key = memory.futex_key(second, scope)?;
         let word = memory.atomic_u32(second, Access::Write)?;
         let (mut bucket, mut other) = self.two(&key, &other_key)?;
-        let old = word.fetch_update(&mut |old| {
-            WakeOp::change(operation, old, oparg.cast_unsigned())
-        })?;
+        let old =
+            word.fetch_update(&mut |old| WakeOp::change(operation, old, oparg.cast_unsigned()))?;
         let any = arch::abi::futex::FUTEX_BITSET_MATCH_ANY;
         let mut woken = wake_in(&mut bucket, &key, count, any);
         if WakeOp::holds(cmp, old.cast_signed(), cmparg) {

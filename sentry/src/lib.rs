@@ -1,7 +1,18 @@
 //! The kernel: tasks, signals, exec, system calls, /proc, time.
 //!
-//! Not in the build yet: the files of `task/`, `signal/` and `syscalls/` lie here as they
-//! were written against the crates below, and no module is declared until `kernel`, `time`,
-//! `loader` and the missing handlers are there for them to compile against.
+//! Reading order: `task/run.rs` (the loop of every task) → `syscalls/table.rs`
+//! → `syscalls/<theme>.rs` → the crates below. A task is one host thread, which
+//! owns its [`task::Task`]; what others may see of it is its
+//! [`task::TaskState`]. Lock order: task tree, signals, credentials, then as in
+//! `base::lock::rank`. No guard lives across a wait or `Context::switch`.
 
 #![forbid(unsafe_code)]
+
+pub mod futex;
+pub mod kernel;
+pub mod loader;
+pub mod signal;
+pub mod syscalls;
+pub mod task;
+pub mod time;
+pub mod trace;

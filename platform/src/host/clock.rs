@@ -177,3 +177,12 @@ pub fn page_size() -> u64 {
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).unwrap_or_else(|_| u64_of(4096))
 }
+
+/// An entry of this process's auxiliary vector, such as AT_HWCAP: what the host's kernel
+/// says of the machine. `None` if there is none.
+#[must_use]
+pub fn auxiliary(kind: u64) -> Option<u64> {
+    // SAFETY: [no-pointers].
+    let value = unsafe { libc::getauxval(kind) };
+    (value != 0).then_some(value)
+}

@@ -22,8 +22,8 @@ pub mod tty;
 mod window;
 
 pub use clock::{
-    Rusage, SysInfo, Time, Whose, clock_getres, clock_gettime, page_size, random, random_u64,
-    rusage, sysinfo,
+    Rusage, SysInfo, Time, Whose, auxiliary, clock_getres, clock_gettime, page_size, random,
+    random_u64, rusage, sysinfo,
 };
 pub(crate) use errors::{check_long, from_nix, last as last_errno};
 pub use file::{

@@ -22,8 +22,7 @@ const KEEP_CAPS: u32 = 1 << 4;
 
 /// The credentials with which the file at `place` runs.
 pub(super) fn at_exec(now: &Arc<Credentials>, place: &Path) -> Result<Change, Errno> {
-    let honoured =
-        !now.no_new_privs && !place.mount().flags().contains(MountFlags::NO_SUID);
+    let honoured = !now.no_new_privs && !place.mount().flags().contains(MountFlags::NO_SUID);
     let attributes = place.attributes()?;
     let mut new = Credentials::clone(now);
     if honoured {
@@ -54,7 +53,11 @@ fn transform(now: &Credentials, mut new: Credentials) -> Change {
     } else {
         new.ambient
     };
-    new.effective = if effective { new.permitted } else { new.ambient };
+    new.effective = if effective {
+        new.permitted
+    } else {
+        new.ambient
+    };
     (new.suid, new.fsuid) = (new.euid, new.euid);
     (new.sgid, new.fsgid) = (new.egid, new.egid);
     new.securebits &= !KEEP_CAPS;

@@ -161,7 +161,11 @@ impl Segments {
 
     /// From the first page to one past the last byte, before relocation.
     pub(super) fn span(&self) -> (u64, u64) {
-        let first = self.load.iter().map(|segment| Addr(segment.at).page_down().0).min();
+        let first = self
+            .load
+            .iter()
+            .map(|segment| Addr(segment.at).page_down().0)
+            .min();
         let end = self
             .load
             .iter()

@@ -79,10 +79,21 @@ pub(super) fn program(
         return Err(Errno::EINVAL);
     }
     let bounds = |flag: Prot, file_only: bool| {
-        let chosen = segments.load.iter().filter(|segment| segment.prot.contains(flag));
-        let len = |segment: &Segment| if file_only { segment.file } else { segment.memory };
+        let chosen = segments
+            .load
+            .iter()
+            .filter(|segment| segment.prot.contains(flag));
+        let len = |segment: &Segment| {
+            if file_only {
+                segment.file
+            } else {
+                segment.memory
+            }
+        };
         let first = chosen.clone().map(|segment| segment.at).min();
-        let last = chosen.map(|segment| segment.at.saturating_add(len(segment))).max();
+        let last = chosen
+            .map(|segment| segment.at.saturating_add(len(segment)))
+            .max();
         (relocate(first.unwrap_or(0)), relocate(last.unwrap_or(0)))
     };
     Ok(Mapped {
@@ -161,7 +172,10 @@ enum Wanted {
 fn map(memory: &Mm, image: &Image, segments: &Segments, wanted: Wanted) -> Result<Object, Errno> {
     let (first, last) = segments.span();
     let end = Addr(last).page_up().ok_or(Errno::EINVAL)?.0;
-    let size = end.checked_sub(first).filter(|size| *size > 0).ok_or(Errno::EINVAL)?;
+    let size = end
+        .checked_sub(first)
+        .filter(|size| *size > 0)
+        .ok_or(Errno::EINVAL)?;
     let bias = match wanted {
         Wanted::Fixed => 0,
         Wanted::At(at) => at.wrapping_sub(first),
@@ -217,7 +231,9 @@ fn map_segment(memory: &Mm, image: &Image, segment: &Segment, bias: u64) -> Resu
             }
         }
     }
-    let end = Addr(at.saturating_add(segment.memory)).page_up().ok_or(Errno::EINVAL)?;
+    let end = Addr(at.saturating_add(segment.memory))
+        .page_up()
+        .ok_or(Errno::EINVAL)?;
     if end > anonymous_from {
         let len = end.0.saturating_sub(anonymous_from.0);
         memory.map(MapRequest {

@@ -44,7 +44,9 @@ pub(super) fn parse(head: &[u8]) -> Result<Option<Line<'_>>, Errno> {
         // The path may go on beyond what is looked at.
         return Err(Errno::ENOEXEC);
     }
-    let (interpreter, rest) = line.split_at_checked(name_end.unwrap_or(line.len())).ok_or(Errno::ENOEXEC)?;
+    let (interpreter, rest) = line
+        .split_at_checked(name_end.unwrap_or(line.len()))
+        .ok_or(Errno::ENOEXEC)?;
     let argument = Some(rest.trim_ascii_blanks()).filter(|rest| !rest.is_empty());
     Ok(Some(Line {
         interpreter,
@@ -61,9 +63,7 @@ impl TrimBlanks for [u8] {
         let start = self.iter().position(|byte| !is_blank(*byte));
         let end = self.iter().rposition(|byte| !is_blank(*byte));
         match (start, end) {
-            (Some(start), Some(end)) => self
-                .get(start..end.saturating_add(1))
-                .unwrap_or_default(),
+            (Some(start), Some(end)) => self.get(start..end.saturating_add(1)).unwrap_or_default(),
             _ => &[],
         }
     }
@@ -84,7 +84,10 @@ impl Line<'_> {
 mod tests {
     use super::*;
 
-    fn line<'a>(interpreter: &'a str, argument: Option<&'a str>) -> Result<Option<Line<'a>>, Errno> {
+    fn line<'a>(
+        interpreter: &'a str,
+        argument: Option<&'a str>,
+    ) -> Result<Option<Line<'a>>, Errno> {
         Ok(Some(Line {
             interpreter: interpreter.as_bytes(),
             argument: argument.map(str::as_bytes),
@@ -94,7 +97,10 @@ mod tests {
     #[test]
     fn interpreter_and_one_argument() {
         assert_eq!(parse(b"#!/bin/sh\nexit"), line("/bin/sh", None));
-        assert_eq!(parse(b"#!  /bin/sh\t -e -u \n"), line("/bin/sh", Some("-e -u")));
+        assert_eq!(
+            parse(b"#!  /bin/sh\t -e -u \n"),
+            line("/bin/sh", Some("-e -u"))
+        );
         assert_eq!(parse(b"#!/bin/sh"), line("/bin/sh", None), "no newline");
         assert_eq!(parse(b"#!/bin/sh -x"), line("/bin/sh", Some("-x")));
     }

@@ -137,7 +137,10 @@ impl Strings<'_> {
             (AT_PLATFORM, platform.0),
             (AT_NULL, 0),
         ]);
-        let auxv: Vec<u64> = auxv.iter().flat_map(|(kind, value)| [*kind, *value]).collect();
+        let auxv: Vec<u64> = auxv
+            .iter()
+            .flat_map(|(kind, value)| [*kind, *value])
+            .collect();
         let words = table(&args, &env, &auxv);
         let size = num::u64_of(words.len());
         builder.at = builder.at.checked_sub(size).ok_or(Errno::E2BIG)? & !0xf;
@@ -225,7 +228,10 @@ mod tests {
             Err(Errno::E2BIG)
         );
         let many: Vec<_> = (0..1000).map(|_| vec![b'x'; 200]).collect();
-        assert_eq!(check_strings(128 << 10, b"x", &many, &[]), Err(Errno::E2BIG));
+        assert_eq!(
+            check_strings(128 << 10, b"x", &many, &[]),
+            Err(Errno::E2BIG)
+        );
         assert_eq!(check_strings(2 << 20, b"x", &many, &[]), Ok(()));
         let empty: Vec<_> = (0..20_000).map(|_| Vec::new()).collect();
         assert_eq!(

@@ -62,9 +62,7 @@ impl Actions {
             return Sigaction::default();
         };
         let action = *place;
-        if action.handler_address().is_some()
-            && action.known_flags().contains(SaFlags::RESETHAND)
-        {
+        if action.handler_address().is_some() && action.known_flags().contains(SaFlags::RESETHAND) {
             place.handler = SIG_DFL;
         }
         action

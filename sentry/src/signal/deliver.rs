@@ -142,6 +142,7 @@ impl Task {
         let call = self.interrupted_call.take();
         let mask = self.saved_mask.take().unwrap_or_else(|| self.mask());
         self.abort_rseq()?;
+        let trampoline = self.trampoline();
         let context = self.context.get_mut();
         let mut regs = *context.regs().map_err(|_| Errno::EFAULT)?;
         if let Some(call) = call {
@@ -159,7 +160,7 @@ impl Task {
             mask,
             altstack: self.altstack,
             fault: Some(self.fault_info),
-            trampoline: self.trampoline(),
+            trampoline,
         })?;
         self.write_all(frame.at, &frame.bytes)?;
         let regs = self.context.get_mut().regs().map_err(|_| Errno::EFAULT)?;

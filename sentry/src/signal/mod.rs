@@ -16,9 +16,9 @@ mod stop;
 
 pub use actions::Actions;
 pub use arch::abi::{SigInfo, SigSet, Signal};
+pub(crate) use deliver::NO_STACK;
 pub(crate) use group::{Notice, ThreadStop};
 pub use group::{Signals, Stop, ThreadSignals};
-pub(crate) use deliver::NO_STACK;
 pub use pending::{Charge, Charges, OnCollect, Pending, Taken};
 pub use restart::{Restart, RestartBlock, Resume};
 pub use send::{Origin, Scope, SendError};

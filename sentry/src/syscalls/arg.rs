@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use base::{Addr, Errno, Pid, num};
 use mem::{UserPtr, UserStr};
+pub use vfs::Fd;
 
 use crate::task::Task;
 
@@ -16,15 +17,6 @@ pub trait Arg: Sized {
 
     /// How `--strace` shows it at entry. `task` gives memory to look into.
     fn show(raw: u64, task: &Task, out: &mut String);
-}
-
-/// A file descriptor: the low 32 bits of its register, as on Linux.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Fd(pub i32);
-
-impl Fd {
-    /// AT_FDCWD of openat(2): the working directory.
-    pub const CWD: Self = Self(-100);
 }
 
 /// Implements [`Arg`] for types that a function makes of the register and that

@@ -121,9 +121,10 @@ const fn index() -> [u16; NUMBERS] {
     let mut by_number = [0; NUMBERS];
     let mut at = 0;
     while at < TABLE.len() {
-        let number = match arch::COLUMN {
-            arch::Column::X86_64 => TABLE[at].x86_64,
-            arch::Column::Aarch64 => TABLE[at].aarch64,
+        let number = if arch::layout::MACHINE == arch::abi::elf::EM_X86_64 {
+            TABLE[at].x86_64
+        } else {
+            TABLE[at].aarch64
         };
         if let Some(number) = number {
             assert!(by_number[number as usize] == 0, "a number is used twice");
@@ -143,5 +144,5 @@ pub fn row(nr: u32) -> Option<&'static Row> {
 
 syscalls! {
     // name  x86  arm  handler(argument: type)  support
-    getpid 39 172 ids::getpid() Full;
+    getpid 39 172 process::getpid() Full;
 }

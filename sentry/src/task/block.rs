@@ -10,8 +10,8 @@ use base::time::Time;
 use base::{Errno, Pollable, Ready, Waiter, Wake};
 use vfs::FileDescription;
 
-use super::state::Activity;
 use super::Task;
+use super::state::Activity;
 use crate::signal::Restart;
 use crate::syscalls::SysErr;
 use crate::time::ClockId;

@@ -70,7 +70,9 @@ impl CloneRequest {
             || has(CloneFlags::THREAD) && !has(CloneFlags::SIGHAND)
             || has(CloneFlags::SIGHAND) && !has(CloneFlags::VM)
             || has(CloneFlags::THREAD)
-                && self.flags.intersects(CloneFlags::NEWUSER.union(CloneFlags::NEWPID))
+                && self
+                    .flags
+                    .intersects(CloneFlags::NEWUSER.union(CloneFlags::NEWPID))
             || has(CloneFlags::SIGHAND.union(CloneFlags::CLEAR_SIGHAND))
             || has(CloneFlags::PIDFD.union(CloneFlags::THREAD))
             || has(CloneFlags::PIDFD.union(CloneFlags::DETACHED))
@@ -89,8 +91,8 @@ impl Task {
     /// Makes a new task. Errors as clone(2); `EAGAIN` also if the host gives no thread.
     pub fn clone_task(&mut self, request: &CloneRequest) -> SysResult {
         request.check()?;
-        let child_of_init = request.flags.contains(CloneFlags::PARENT)
-            && self.state.group.signals().unkillable;
+        let child_of_init =
+            request.flags.contains(CloneFlags::PARENT) && self.state.group.signals().unkillable;
         if child_of_init {
             return Err(Errno::EINVAL.into());
         }
@@ -259,8 +261,7 @@ impl Task {
     /// Sleeps until the vfork(2) child has executed or ended, or this task is to end.
     pub(super) fn wait_for_vfork(&mut self, done: &VforkDone, pid: u64) -> RunState {
         let _subscription = done.events.subscribe(&self.waker(), Ready::IN);
-        let woken =
-            self.block_killable(|| done.done.load(Ordering::SeqCst).then_some(()));
+        let woken = self.block_killable(|| done.done.load(Ordering::SeqCst).then_some(()));
         if woken == Woken::Done(()) {
             self.answer(pid);
         }

@@ -5,7 +5,7 @@ use base::Errno;
 use super::{RunState, Task};
 use crate::signal::{Restart, RestartBlock};
 use crate::syscalls::table::{self, Support};
-use crate::syscalls::{Outcome, SysErr, SysResult, futex, poll, time};
+use crate::syscalls::{Outcome, SysErr, SysResult};
 use crate::trace;
 
 /// A call that a signal interrupted, until it is known whether a handler runs.
@@ -46,16 +46,9 @@ pub(super) fn call(task: &mut Task, nr: u32, args: &[u64; 6]) -> RunState {
 }
 
 /// Goes on with an interrupted call that had a relative timeout.
-pub(super) fn rest(
-    task: &mut Task,
-    nr: u32,
-    args: &[u64; 6],
-    block: RestartBlock,
-) -> RunState {
+pub(super) fn rest(task: &mut Task, nr: u32, args: &[u64; 6], block: RestartBlock) -> RunState {
     let result = match block {
-        RestartBlock::Sleep { until, remaining } => time::sleep_rest(task, until, remaining),
-        RestartBlock::Futex { until } => futex::wait_rest(task, args, until),
-        RestartBlock::Poll { until } => poll::poll_rest(task, args, until),
+        _ => Err(SysErr::Errno(Errno::EINTR)),
     };
     finish(task, nr, args, result)
 }

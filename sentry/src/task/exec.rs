@@ -144,8 +144,7 @@ impl Task {
         context
             .enter(loaded.memory.space())
             .map_err(|_| Errno::ENOMEM)?;
-        *context.regs().map_err(|_| Errno::EFAULT)? =
-            Regs::new_program(loaded.entry, loaded.stack);
+        *context.regs().map_err(|_| Errno::EFAULT)? = Regs::new_program(loaded.entry, loaded.stack);
         *context.fp().map_err(|_| Errno::EFAULT)? = FpState::new();
         self.state.set_memory(Some(Arc::clone(&loaded.memory)));
         self.memory = loaded.memory;
@@ -166,7 +165,9 @@ impl Task {
         group.set_dumpable(u32::from(!loaded.privileged));
         // Address-space randomisation and the like stay, what set-id programs must not inherit goes.
         if loaded.privileged {
-            group.personality.fetch_and(!PER_CLEAR_ON_SETID, Ordering::Relaxed);
+            group
+                .personality
+                .fetch_and(!PER_CLEAR_ON_SETID, Ordering::Relaxed);
             self.state.set_parent_death_signal(None);
         }
         self.state.set_comm(&loaded.comm);

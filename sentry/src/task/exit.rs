@@ -83,7 +83,11 @@ fn leave_group(
     let asked = signals
         .thread(tid)
         .is_some_and(|thread| thread.stop == ThreadStop::Asked);
-    let notice = if asked { signals.thread_stops(tid) } else { None };
+    let notice = if asked {
+        signals.thread_stops(tid)
+    } else {
+        None
+    };
     signals.threads.remove(&tid);
     if tid == group.id {
         signals.leader_status = Some(status);
@@ -145,11 +149,7 @@ fn tell_parent_died(tree: &TaskTree, child: Pid) {
 }
 
 /// The last thread of a process has ended.
-fn end_group(
-    tree: &mut TaskTree,
-    group: &Arc<ThreadGroup>,
-    (status, uid): (ExitStatus, Uid),
-) {
+fn end_group(tree: &mut TaskTree, group: &Arc<ThreadGroup>, (status, uid): (ExitStatus, Uid)) {
     let pid = group.id;
     let Some(node) = tree.node_mut(pid) else {
         return;

@@ -178,6 +178,8 @@ impl Task {
     /// Where handlers without SA_RESTORER return to.
     pub(crate) fn trampoline(&self) -> Option<Addr> {
         let offset = arch::vdso::image().ok()?.sigreturn?;
-        self.vdso.checked_add(offset).filter(|_| self.vdso != Addr::NULL)
+        self.vdso
+            .checked_add(offset)
+            .filter(|_| self.vdso != Addr::NULL)
     }
 }

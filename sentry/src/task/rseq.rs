@@ -49,7 +49,11 @@ impl Task {
         let Some(area) = self.rseq else {
             return Ok(());
         };
-        let field = |offset: usize| area.at.checked_add(num::u64_of(offset)).ok_or(Errno::EFAULT);
+        let field = |offset: usize| {
+            area.at
+                .checked_add(num::u64_of(offset))
+                .ok_or(Errno::EFAULT)
+        };
         let pointer: UserPtr<u64> = UserPtr::new(field(std::mem::offset_of!(Rseq, rseq_cs))?);
         let at = pointer.read(self.user())?;
         if at == 0 {

@@ -125,8 +125,7 @@ impl Task {
         let Some(signal) = Signal::new(exception.signal.into()) else {
             return self.lost();
         };
-        self.fault_info =
-            FaultInfo::new(exception.vector, exception.error, exception.at);
+        self.fault_info = FaultInfo::new(exception.vector, exception.error, exception.at);
         self.force(SigInfo::fault(signal, exception.code, exception.at.0));
         RunState::Run
     }
@@ -148,14 +147,14 @@ impl Task {
     }
 
     /// About to sleep: what was spent is counted, what follows is not.
-    pub(super) fn stop_clock(&self) {
+    pub(crate) fn stop_clock(&self) {
         let now = Instant::now();
         let spent = now.saturating_duration_since(self.clock_mark.replace(now));
         self.state.usage.add_system(spent);
     }
 
     /// Awake again.
-    pub(super) fn resume_clock(&self) {
+    pub(crate) fn resume_clock(&self) {
         self.clock_mark.set(Instant::now());
     }
 }

@@ -4,8 +4,8 @@
 //! its user time, what passes in the sentry and not asleep is its system time. On a busy
 //! host this counts waiting for a CPU as running.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arch::abi::process::Rusage;

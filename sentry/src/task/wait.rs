@@ -203,8 +203,14 @@ mod tests {
         end(&mut tree);
         let keep = exited | WaitOptions::NOWAIT;
         assert_eq!(look(&mut tree, Whom::Any, keep), Ok(Some(Pid(2))));
-        assert_eq!(look(&mut tree, Whom::Pid(Pid(3)), exited), Err(Errno::ECHILD));
-        assert_eq!(look(&mut tree, Whom::Pgrp(Pid(1)), exited), Ok(Some(Pid(2))));
+        assert_eq!(
+            look(&mut tree, Whom::Pid(Pid(3)), exited),
+            Err(Errno::ECHILD)
+        );
+        assert_eq!(
+            look(&mut tree, Whom::Pgrp(Pid(1)), exited),
+            Ok(Some(Pid(2)))
+        );
         assert_eq!(look(&mut tree, Whom::Any, exited), Err(Errno::ECHILD));
     }
 

@@ -274,7 +274,10 @@ impl Wake for Timer {
         state.queued = true;
         state.handle = None;
         drop(state);
-        let owner = self.itself.upgrade().map(|timer| timer as Arc<dyn OnCollect>);
+        let owner = self
+            .itself
+            .upgrade()
+            .map(|timer| timer as Arc<dyn OnCollect>);
         let sent = self
             .group
             .upgrade()

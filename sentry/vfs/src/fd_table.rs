@@ -17,6 +17,9 @@ pub const NR_OPEN: u32 = 1 << 20;
 pub struct Fd(pub i32);
 
 impl Fd {
+    /// AT_FDCWD of openat(2): the working directory.
+    pub const CWD: Self = Self(-100);
+
     fn index(self) -> Option<usize> {
         usize::try_from(self.0).ok()
     }
