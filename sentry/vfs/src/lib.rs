@@ -25,6 +25,8 @@ pub mod ops;
 mod path;
 pub mod permission;
 mod special;
+#[cfg(test)]
+mod testing;
 mod walk;
 
 pub use anonymous::{AnonymousFs, AnonymousInode, Reopen};

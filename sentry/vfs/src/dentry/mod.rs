@@ -329,3 +329,6 @@ impl fmt::Debug for Dentry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,9 @@ const BOUND: usize = 1 << 15;
 pub(crate) struct Tree {
     /// Entries in all maps, negative ones included.
     entries: AtomicUsize,
-    /// A sweep is due above this: twice what the last one could not drop, at least `BOUND`.
+    /// Entries that are never swept.
+    bound: usize,
+    /// A sweep is due above this: twice what the last one could not drop, at least `bound`.
     sweep_above: AtomicUsize,
     /// Odd while a rename changes places; for readers of whole paths.
     renames: AtomicU64,
@@ -33,9 +35,10 @@ impl Tree {
         Self::new()
     }
 
-    fn with_bound(bound: usize) -> Arc<Self> {
+    pub(super) fn with_bound(bound: usize) -> Arc<Self> {
         Arc::new(Self {
             entries: AtomicUsize::new(0),
+            bound,
             sweep_above: AtomicUsize::new(bound),
             renames: AtomicU64::new(0),
             rename: Mutex::new(rank::RENAME, ()),
@@ -50,6 +53,12 @@ impl Tree {
     /// To be called before and after places change.
     pub(crate) fn count_rename(&self) {
         self.renames.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Entries that are cached, negative ones included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
     }
 
     pub(super) fn added(&self, count: usize) {
@@ -81,7 +90,7 @@ impl Tree {
         }
         sweep(root);
         let left = self.entries.load(Ordering::Relaxed);
-        let next = left.saturating_mul(2).max(BOUND);
+        let next = left.saturating_mul(2).max(self.bound);
         self.sweep_above.store(next, Ordering::Relaxed);
     }
 }

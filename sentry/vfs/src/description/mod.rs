@@ -487,3 +487,6 @@ impl DirSink for Counted<'_> {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -425,3 +425,6 @@ fn indices(first: u32, last: u32) -> (usize, usize) {
         base::num::usize_of(u64::from(last)),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,3 +167,6 @@ impl Path {
         self.mount().flags().contains(MountFlags::NO_EXEC)
     }
 }
+
+#[cfg(test)]
+mod tests;
