@@ -9,8 +9,15 @@ use base::{Ready, WaitQueue};
 use super::address::Name;
 use super::rights::Rights;
 
-/// What a message costs beside its bytes, as Linux's buffers do.
-pub(super) const OVERHEAD: usize = 768;
+/// What the smallest message costs, as Linux's buffers do.
+const SMALLEST: usize = 768;
+/// Bytes that the smallest message has room for.
+const INLINE: usize = 192;
+
+/// What a message of `len` bytes is charged with.
+pub(super) const fn cost(len: usize) -> usize {
+    len.saturating_sub(INLINE).saturating_add(SMALLEST)
+}
 
 /// What a socket has sent and nobody has received yet.
 #[derive(Debug)]

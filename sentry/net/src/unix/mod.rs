@@ -14,6 +14,8 @@ mod options;
 mod receive;
 mod rights;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::fmt;

@@ -76,6 +76,12 @@ impl InFlight {
         self.counts.lock()
     }
 
+    /// Descriptors in flight.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> usize {
+        self.total.load(Ordering::SeqCst)
+    }
+
     /// The gate, if anything at all is in flight.
     pub(super) fn gate_if_used(&self) -> Option<Gate<'_>> {
         (self.total.load(Ordering::SeqCst) > 0).then(|| self.gate())

@@ -8,7 +8,7 @@ use vfs::Source;
 
 use super::address::{Address, Name};
 use super::endpoint::{Endpoint, Phase, State};
-use super::message::{Message, OVERHEAD};
+use super::message::{Message, cost};
 use super::rights::Rights;
 use crate::{Context, Outgoing, SocketKind};
 
@@ -173,7 +173,7 @@ impl Endpoint {
         // Asked before anything is charged: giving a charge back wakes the senders of this
         // socket, and one that waits for the receiver would be woken by its own attempts.
         self.may_deliver(target, &target.state.lock())?;
-        let charge = self.account.charge(len.saturating_add(OVERHEAD));
+        let charge = self.account.charge(cost(len));
         let charge = charge.ok_or(Errno::EAGAIN)?;
         let in_flight = &self.shared.in_flight;
         let with = with.filter(|(message, _)| !message.rights.is_empty());
