@@ -52,7 +52,8 @@ impl Task {
     /// What queues are to call for this task.
     #[must_use]
     pub fn waker(&self) -> Arc<dyn Wake> {
-        Arc::clone(self.state.waiter()) as Arc<dyn Wake>
+        let waiter: Arc<dyn Wake> = self.state.waiter().clone();
+        waiter
     }
 
     /// The point `span` from now on the monotonic clock.

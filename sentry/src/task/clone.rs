@@ -151,6 +151,10 @@ impl Task {
     }
 
     /// All that the new task is made of.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one part of the task after the other"
+    )]
     fn seed(
         &mut self,
         request: &CloneRequest,

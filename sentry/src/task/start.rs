@@ -234,6 +234,7 @@ pub enum StartError {
 
 impl Kernel {
     /// Starts the program of the sandbox; its end is the sandbox's.
+    #[expect(clippy::too_many_lines, reason = "the order of the start is the point")]
     pub fn start_init(self: &Arc<Self>, first: FirstProgram) -> Result<Pid, StartError> {
         let host = StartError::Host;
         let reaper = match self.init {

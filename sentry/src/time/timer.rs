@@ -277,7 +277,7 @@ impl Wake for Timer {
         let owner = self
             .itself
             .upgrade()
-            .map(|timer| timer as Arc<dyn OnCollect>);
+            .map(|timer| -> Arc<dyn OnCollect> { timer });
         let sent = self
             .group
             .upgrade()
