@@ -11,9 +11,9 @@ use super::calls::{self, Resume, Stop};
 use super::exits;
 use super::kick::{self, Kick, Thread};
 use super::machine;
+use super::placement::Place;
 use super::space::Space;
 use super::thread;
-use crate::host::{self, CpuSet};
 use crate::{AddressSpace, Context, Exit, Interrupter, PlatformError};
 
 /// See the module.
@@ -35,8 +35,7 @@ pub(super) struct PtraceContext {
     fp: Option<Box<FpState>>,
     /// `fp` is newer than the thread's.
     fp_here: bool,
-    /// Where the thread may run; `None`: anywhere.
-    cpu: Option<usize>,
+    place: Place,
     /// The thread is gone or cannot be used.
     lost: bool,
     /// Tracees belong to a thread.
@@ -69,7 +68,7 @@ impl PtraceContext {
             regs_here: true,
             fp: None,
             fp_here: false,
-            cpu: None,
+            place: own.shared.placement.join(thread.tid),
             lost: false,
             _not_send: PhantomData,
         };
@@ -126,16 +125,6 @@ impl PtraceContext {
     fn apply_answer(&mut self) {
         if let Some(value) = self.answer.take() {
             self.regs.set_return(value);
-        }
-    }
-
-    /// The stub thread follows this thread's core: a call between two costs three
-    /// times as much.
-    fn place(&mut self) {
-        let here = host::current_cpu();
-        if self.cpu != Some(here) && host::set_affinity(self.thread.tid, &CpuSet::one(here)).is_ok()
-        {
-            self.cpu = Some(here);
         }
     }
 
@@ -253,7 +242,7 @@ impl Context for PtraceContext {
             });
         }
         self.store()?;
-        self.place();
+        self.place.before_run();
         loop {
             let stop = self.run()?;
             if let Some(exit) = self.exit(stop)? {
@@ -293,16 +282,20 @@ impl Context for PtraceContext {
         self.kick.clone()
     }
 
+    fn park(&mut self) {
+        self.place.park();
+    }
+
     fn enter(&mut self, space: &Arc<dyn AddressSpace>) -> Result<(), PlatformError> {
         self.regs()?;
         self.fp()?;
         let next = thread::make(downcast(space)?)?;
+        self.place.move_to(next.tid);
         let old = std::mem::replace(&mut self.thread, next);
         self.kick.move_to(Some(next));
         thread::end(old, self.exit_at);
         self.space = Arc::clone(space);
         self.stopped_in = StoppedIn::Other;
-        self.cpu = None;
         let unblocked = calls::unblock_signals(next.tid);
         self.check(unblocked)
     }
@@ -310,6 +303,7 @@ impl Context for PtraceContext {
 
 impl Drop for PtraceContext {
     fn drop(&mut self) {
+        self.place.park();
         if !self.lost {
             self.kick.move_to(None);
             thread::end(self.thread, self.exit_at);

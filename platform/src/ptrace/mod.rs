@@ -22,6 +22,7 @@ mod kick;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 mod machine;
+mod placement;
 mod ranges;
 mod shared;
 mod space;

@@ -8,6 +8,7 @@ use super::channel::Channels;
 use super::control::{Control, Slot};
 use super::files::FileTable;
 use super::keeper::Keeper;
+use super::placement::Placement;
 use crate::PlatformError;
 use crate::host;
 use crate::memory::MemoryFile;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) files: Mutex<FileTable>,
     pub(super) zygote: Keeper,
     pub(super) nullify: Nullify,
+    pub(super) placement: Arc<Placement>,
     /// Mappings that the host lets a process have.
     pub(super) max_mappings: usize,
     /// The lowest address that a guest can map.

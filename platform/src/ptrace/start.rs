@@ -11,6 +11,7 @@ use super::channel::{Channel, Channels};
 use super::control::{Control, IMAGE_NAME, SCRATCH, ZYGOTE};
 use super::files::FileTable;
 use super::keeper::Keeper;
+use super::placement::Placement;
 use super::shared::{CONTROL_NR, MEMORY_NR, READ, Shared, map_control};
 use super::zygote;
 use crate::PlatformError;
@@ -72,6 +73,7 @@ pub(super) fn start(memory: &Arc<MemoryFile>, options: Options) -> Result<Shared
         files: Mutex::new(FileTable::new(ours, SOCKET_NR)),
         zygote: Keeper::new(pid, ZYGOTE),
         nullify: options.nullify,
+        placement: Placement::new(),
         max_mappings: max_mappings(),
         min_address: min_address(),
         max_address,

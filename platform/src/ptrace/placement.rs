@@ -1,0 +1,267 @@
+//! Where stub threads run: on the core of the thread that traces them, as a call
+//! between two cores costs several times as much.
+//!
+//! Left alone, the kernel wakes the tracer on an idle core and the pair hops around.
+//! So a pair that makes calls is held on one core; one watcher thread lets it go as
+//! soon as it makes none for a tick, or shares its core with another pair while a core
+//! has none. A context that is about to sleep lets itself go. Pairs that were let go
+//! for computing find a core by the kernel's choice before they are held again.
+//!
+//! All of this is about speed: any interleaving of pairing and letting go leaves the
+//! threads able to run somewhere.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::host::{self, CpuSet};
+use crate::sync::lock;
+
+/// How long a pair may make no call and still be held.
+const TICK: Duration = Duration::from_millis(4);
+
+/// Switches that a pair makes unheld after the watcher has let it go.
+const CALM: u32 = 16;
+
+/// `Pair::cpu` of a pair that is not held.
+const FREE: u32 = u32::MAX;
+
+/// All pairs of a platform instance and their watcher.
+#[derive(Debug)]
+pub(super) struct Placement {
+    /// Where this process may run.
+    all: CpuSet,
+    pairs: Mutex<Vec<Weak<Pair>>>,
+    /// Whether the watcher has something to watch.
+    active: AtomicBool,
+    /// `None`: it could not be started, so nothing is held.
+    watcher: OnceLock<Option<Thread>>,
+}
+
+/// A tracer and its stub thread.
+#[derive(Debug)]
+struct Pair {
+    tracer: i32,
+    stub: AtomicI32,
+    /// The core on which both are held, or [`FREE`].
+    cpu: AtomicU32,
+    /// How many switches it has made, wrapping.
+    switches: AtomicU32,
+}
+
+impl Placement {
+    /// For the cores that the calling process may use.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            all: host::affinity(0).unwrap_or(CpuSet::EMPTY),
+            pairs: Mutex::default(),
+            active: AtomicBool::new(false),
+            watcher: OnceLock::new(),
+        })
+    }
+
+    /// The calling thread's place as tracer of `stub`.
+    pub(super) fn join(self: &Arc<Self>, stub: i32) -> Place {
+        let pair = Arc::new(Pair {
+            tracer: host::tid(),
+            stub: AtomicI32::new(stub),
+            cpu: AtomicU32::new(FREE),
+            switches: AtomicU32::new(0),
+        });
+        // A thread inherits where its maker was held.
+        pair.release(&self.all);
+        lock(&self.pairs).push(Arc::downgrade(&pair));
+        Place {
+            placement: Arc::clone(self),
+            pair,
+            held: false,
+            calm: 0,
+        }
+    }
+
+    /// Starts the watcher or wakes it. `false`: there is none.
+    fn watch(self: &Arc<Self>) -> bool {
+        let start = || {
+            let placement = Arc::downgrade(self);
+            let watcher = thread::Builder::new()
+                .name("placement".to_owned())
+                .stack_size(64 << 10)
+                .spawn(move || watch(&placement));
+            watcher.ok().map(|handle| handle.thread().clone())
+        };
+        let Some(watcher) = self.watcher.get_or_init(start) else {
+            return false;
+        };
+        if !self.active.swap(true, Ordering::SeqCst) {
+            watcher.unpark();
+        }
+        true
+    }
+
+    fn pairs(&self) -> Vec<Arc<Pair>> {
+        let mut pairs = lock(&self.pairs);
+        pairs.retain(|pair| pair.strong_count() > 0);
+        pairs.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Lets go what need not be held. `seen`: the switches of each pair a tick ago.
+    /// Gives whether any pair is held still.
+    fn tick(&self, seen: &mut Vec<(usize, u32)>) -> bool {
+        let pairs = self.pairs();
+        let mut busy: Vec<(u32, &Arc<Pair>)> = Vec::new();
+        let mut now = Vec::with_capacity(pairs.len());
+        let mut held = false;
+        for pair in &pairs {
+            let (name, switches) = (
+                Arc::as_ptr(pair).addr(),
+                pair.switches.load(Ordering::Relaxed),
+            );
+            now.push((name, switches));
+            let cpu = pair.cpu.load(Ordering::SeqCst);
+            if cpu == FREE {
+                continue;
+            }
+            if seen.contains(&(name, switches)) {
+                pair.let_go(&self.all);
+                continue;
+            }
+            held = true;
+            // The second and later ones on a core, while others have none.
+            let crowded = busy.iter().any(|(other, _)| *other == cpu);
+            if crowded && busy.len() < self.all.len() {
+                pair.let_go(&self.all);
+            } else {
+                busy.push((cpu, pair));
+            }
+        }
+        *seen = now;
+        held
+    }
+}
+
+/// The watcher's life: until the platform instance is gone.
+fn watch(placement: &Weak<Placement>) {
+    let mut seen = Vec::new();
+    if let Some(placement) = placement.upgrade() {
+        let _ = host::set_affinity(0, &placement.all);
+    }
+    loop {
+        let idle = {
+            let Some(placement) = placement.upgrade() else {
+                return;
+            };
+            let held = placement.tick(&mut seen);
+            if !held {
+                placement.active.store(false, Ordering::SeqCst);
+                // Whoever was paired since then has seen `active` and will not wake us.
+                let is_held = |pair: &Arc<Pair>| pair.cpu.load(Ordering::SeqCst) != FREE;
+                if placement.pairs().iter().any(is_held) {
+                    placement.active.store(true, Ordering::SeqCst);
+                }
+            }
+            !placement.active.load(Ordering::SeqCst)
+        };
+        if idle {
+            thread::park();
+        } else {
+            thread::park_timeout(TICK);
+        }
+    }
+}
+
+impl Drop for Placement {
+    fn drop(&mut self) {
+        if let Some(Some(watcher)) = self.watcher.get() {
+            watcher.unpark();
+        }
+    }
+}
+
+impl Pair {
+    fn release(&self, all: &CpuSet) {
+        // ESRCH: it has ended.
+        let _ = host::set_affinity(self.tracer, all);
+        let _ = host::set_affinity(self.stub.load(Ordering::Relaxed), all);
+    }
+
+    fn let_go(&self, all: &CpuSet) {
+        if self.cpu.swap(FREE, Ordering::SeqCst) != FREE {
+            self.release(all);
+        }
+    }
+}
+
+/// A context's side of a pair.
+#[derive(Debug)]
+pub(super) struct Place {
+    placement: Arc<Placement>,
+    pair: Arc<Pair>,
+    /// Whether this side has put the pair onto a core and not taken it off.
+    held: bool,
+    /// Switches to go before the pair is held again.
+    calm: u32,
+}
+
+impl Place {
+    /// The stub thread is about to run.
+    pub(super) fn before_run(&mut self) {
+        let switches = self.pair.switches.load(Ordering::Relaxed);
+        self.pair
+            .switches
+            .store(switches.wrapping_add(1), Ordering::Relaxed);
+        if self.pair.cpu.load(Ordering::Relaxed) != FREE {
+            return;
+        }
+        if self.held {
+            // The watcher let it go.
+            self.held = false;
+            self.calm = CALM;
+        }
+        if self.calm > 0 {
+            self.calm = self.calm.saturating_sub(1);
+        } else {
+            self.hold();
+        }
+    }
+
+    fn hold(&mut self) {
+        if self.placement.all.len() < 2 || !self.placement.watch() {
+            self.calm = u32::MAX;
+            return;
+        }
+        let here = host::current_cpu();
+        let only = CpuSet::one(here);
+        let stub = self.pair.stub.load(Ordering::Relaxed);
+        if host::set_affinity(stub, &only).is_ok() && host::set_affinity(0, &only).is_ok() {
+            self.held = true;
+            let cpu = u32::try_from(here).unwrap_or(0);
+            self.pair.cpu.store(cpu, Ordering::SeqCst);
+            // Again: the watcher may have gone to sleep before it could see the pair.
+            self.placement.watch();
+        } else {
+            self.calm = CALM;
+            self.pair.release(&self.placement.all);
+        }
+    }
+
+    /// The calling thread is about to sleep for something else than its stub.
+    pub(super) fn park(&mut self) {
+        if self.held {
+            self.held = false;
+            self.pair.let_go(&self.placement.all);
+        }
+    }
+
+    /// The context has another stub thread from now on.
+    pub(super) fn move_to(&mut self, stub: i32) {
+        self.park();
+        self.pair.stub.store(stub, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.park();
+    }
+}
