@@ -147,15 +147,14 @@ impl MemoryFile {
     /// Takes frames out of the free sets and makes sure that the file holds them.
     fn place(&self, pages: u64, near: Option<u64>) -> Result<(u64, Contents), Errno> {
         let mut state = lock(&self.state);
-        let used = state.used.checked_add(pages).ok_or(Errno::ENOMEM)?;
-        if used > self.limit {
-            return Err(Errno::ENOMEM);
-        }
+        state.check_limit(pages, self.limit)?;
         let mut found = state.find(pages, near);
         if found.is_none() && state.dirty.total() > 0 {
             drop(state);
             self.trim();
             state = lock(&self.state);
+            // Others may have been quicker meanwhile.
+            state.check_limit(pages, self.limit)?;
             found = state.find(pages, near);
         }
         let (first, contents) = found.ok_or(Errno::ENOMEM)?;
@@ -164,7 +163,6 @@ impl MemoryFile {
             state.clean.insert(first..end);
             return Err(errno);
         }
-        // The lock may have been given up above: count afresh.
         state.used = state.used.saturating_add(pages);
         Ok((first, contents))
     }
@@ -223,6 +221,15 @@ enum Contents {
 }
 
 impl State {
+    /// `ENOMEM` if `pages` more would be above the limit.
+    fn check_limit(&self, pages: u64, limit: u64) -> Result<(), Errno> {
+        let used = self.used.checked_add(pages).ok_or(Errno::ENOMEM)?;
+        if used > limit {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
     fn find(&mut self, pages: u64, near: Option<u64>) -> Option<(u64, Contents)> {
         if let Some(near) = near {
             if self.dirty.take_at(near, pages) {
