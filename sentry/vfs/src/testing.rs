@@ -13,8 +13,8 @@ use base::{Errno, Gid, Pid, Pollable, Ready, Subscription, Uid, Wake};
 
 use crate::{
     Attributes, Caching, Caller, Capabilities, Created, Credentials, DeviceId, FileKind, FileLocks,
-    FileOps, FileSystem, FsInfo, Inode, Name, NewNode, Path, RenameMode, SetAttributes, Sink,
-    Source, UnlinkKind, Whence,
+    FileOps, Inode, Name, NewNode, Path, RenameMode, SetAttributes, Sink, Source, UnlinkKind,
+    Whence,
 };
 
 pub(crate) fn caller(uid: u32, capabilities: Capabilities) -> Caller {
@@ -224,26 +224,5 @@ impl FileOps for OpenToy {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-/// The file system of a toy directory.
-pub(crate) struct ToyFs(pub(crate) Arc<Toy>);
-
-impl FileSystem for ToyFs {
-    fn kind(&self) -> &'static str {
-        "toy"
-    }
-
-    fn device(&self) -> DeviceId {
-        DeviceId::new(0, 99)
-    }
-
-    fn root(&self) -> Arc<dyn Inode> {
-        self.0.clone()
-    }
-
-    fn info(&self) -> Result<FsInfo, Errno> {
-        Ok(FsInfo::default())
     }
 }

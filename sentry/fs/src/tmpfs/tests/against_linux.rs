@@ -5,16 +5,18 @@
 //! of the 40 links of a walk, and two of the path itself) leads out of it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink,
+};
 use std::path::{Path as HostPath, PathBuf};
 
 use arch::abi::OpenFlags;
 use base::Errno;
 use proptest::prelude::*;
 use vfs::ops::{self, OpenHow};
-use vfs::{FileKind, RenameMode, Walk, WalkFlags};
+use vfs::{ByteSource, FileKind, RenameMode, Walk, WalkFlags};
 
 use super::world::World;
 use crate::scratch::Scratch;
@@ -36,6 +38,11 @@ enum Op {
     ReadLink(String),
     Chmod(String, u16),
     List(String),
+    /// Bytes of this value at an offset.
+    Write(String, u64, usize, u8),
+    Append(String, usize, u8),
+    SetLen(String, u64),
+    Read(String),
 }
 
 /// What an operation answers: something to compare, or an error number.
@@ -68,6 +75,15 @@ fn path() -> impl Strategy<Value = String> {
         1 => Just("x".repeat(255)),
         1 => Just("x".repeat(256)),
         1 => Just(format!("a/{}/b", "x".repeat(256))),
+    ]
+}
+
+/// Few names, so that contents meet.
+fn file() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("a/b".to_owned())
     ]
 }
 
@@ -116,6 +132,12 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (path(), prop_oneof![Just(0o700), Just(0o4755), Just(0o1777)])
             .prop_map(|(path, mode)| Op::Chmod(path, mode)),
         1 => path().prop_map(Op::List),
+        2 => (file(), 0..20_000_u64, 0..9000_usize, 1..255_u8)
+            .prop_map(|(path, at, len, byte)| Op::Write(path, at, len, byte)),
+        1 => (file(), 0..5000_usize, 1..255_u8)
+            .prop_map(|(path, len, byte)| Op::Append(path, len, byte)),
+        1 => (file(), 0..30_000_u64).prop_map(|(path, len)| Op::SetLen(path, len)),
+        2 => file().prop_map(Op::Read),
     ]
 }
 
@@ -165,6 +187,22 @@ impl Host {
                 fs::set_permissions(self.at(path), mode).map(|()| String::new())
             }
             Op::List(path) => fs::read_dir(self.at(path)).map(host_list),
+            Op::Write(path, at, len, byte) => fs::OpenOptions::new()
+                .write(true)
+                .open(self.at(path))
+                .and_then(|file| file.write_at(&vec![*byte; *len], *at))
+                .map(|done| done.to_string()),
+            Op::Append(path, len, byte) => fs::OpenOptions::new()
+                .append(true)
+                .open(self.at(path))
+                .and_then(|mut file| file.write(&vec![*byte; *len]))
+                .map(|done| done.to_string()),
+            Op::SetLen(path, len) => fs::OpenOptions::new()
+                .write(true)
+                .open(self.at(path))
+                .and_then(|file| file.set_len(*len))
+                .map(|()| String::new()),
+            Op::Read(path) => fs::read(self.at(path)).map(|bytes| runs(&bytes)),
         })
     }
 
@@ -200,6 +238,14 @@ fn answer(done: io::Result<String>) -> Answer {
 
 fn bytes(path: &HostPath) -> String {
     path.as_os_str().as_bytes().escape_ascii().to_string()
+}
+
+/// Contents in short: each byte value and how often it is repeated.
+fn runs(bytes: &[u8]) -> String {
+    bytes
+        .chunk_by(|one, other| one == other)
+        .map(|run| format!("{}x{} ", run[0], run.len()))
+        .collect()
 }
 
 fn host_list(entries: fs::ReadDir) -> String {
@@ -280,6 +326,23 @@ impl Here {
                 ops::change_mode(&self.0.at(path)?, *mode, &self.0.caller).map(none)
             }
             Op::List(path) => self.0.list(path).map(|names| names.join(" ")),
+            Op::Write(path, at, len, byte) => {
+                let file = self.0.open(path, OpenFlags::WRONLY)?;
+                let bytes = vec![*byte; *len];
+                let done = file.write_at(&mut ByteSource(&bytes), *at, &self.0.writer())?;
+                Ok(done.to_string())
+            }
+            Op::Append(path, len, byte) => {
+                let file = self.0.open(path, OpenFlags::WRONLY | OpenFlags::APPEND)?;
+                let bytes = vec![*byte; *len];
+                let done = file.write(&mut ByteSource(&bytes), &self.0.writer())?;
+                Ok(done.to_string())
+            }
+            Op::SetLen(path, len) => {
+                let file = self.0.open(path, OpenFlags::WRONLY)?;
+                ops::set_size(&file, *len, &self.0.writer()).map(none)
+            }
+            Op::Read(path) => self.0.read(path).map(|bytes| runs(&bytes)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! tmpfs, and through it the operations of `vfs`.
 
 mod against_linux;
+mod contents;
 mod mounts;
 mod names;
 mod walks;

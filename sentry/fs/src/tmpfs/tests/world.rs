@@ -7,8 +7,8 @@ use base::{Errno, Gid, Pid, Uid};
 use platform::memory::MemoryFile;
 use vfs::ops::{self, OpenHow};
 use vfs::{
-    Caller, Capabilities, Credentials, DeviceId, DirEntry, DirSink, FileDescription, MountFlags,
-    MountNamespace, Path, Walk, WalkFlags, Writer,
+    ByteSink, Caller, Capabilities, Credentials, DeviceId, DirEntry, DirSink, FileDescription,
+    MountFlags, MountNamespace, Path, Walk, WalkFlags, Writer,
 };
 
 use super::super::{Options, Tmpfs};
@@ -128,6 +128,13 @@ impl World {
         file.read_dir(&mut names)?;
         names.0.sort();
         Ok(names.0)
+    }
+
+    pub(super) fn read(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let file = self.open(path, OpenFlags::empty())?;
+        let mut sink = ByteSink::new(1 << 20);
+        while file.read(&mut sink)? > 0 {}
+        Ok(sink.bytes)
     }
 }
 
