@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::Errno;
 use base::lock::{MutexGuard, rank};
 
+use super::tree::{detach, detach_child};
 use super::{Child, Dentry, Directory, Place};
 use crate::{Caching, Inode, Name};
 
@@ -63,7 +64,7 @@ impl<'a> Changes<'a> {
         match self.dentry.inode.lookup(name) {
             Ok(inode) => self.keep(name, inode),
             Err(Errno::ENOENT) => {
-                if self.directory.caching != Caching::Never && !self.dentry.is_deleted() {
+                if self.directory.caching != Caching::Never {
                     self.set(name, Child::Negative);
                 }
                 Err(Errno::ENOENT)
@@ -76,7 +77,8 @@ impl<'a> Changes<'a> {
     pub(crate) fn keep(&self, name: &Name, inode: Arc<dyn Inode>) -> Result<Arc<Dentry>, Errno> {
         let dentry = self.dentry.uncached_child(name.clone(), inode)?;
         if self.directory.caching != Caching::Never {
-            self.set(name, Child::Positive(Arc::clone(&dentry)));
+            let old = self.set(name, Child::Positive(Arc::clone(&dentry)));
+            detach_child(old);
         }
         Ok(dentry)
     }
@@ -84,6 +86,7 @@ impl<'a> Changes<'a> {
     /// The entry was removed from the file system.
     pub(crate) fn removed(&self, name: &Name, dentry: &Arc<Dentry>) {
         dentry.set_deleted();
+        detach(dentry);
         if self.directory.caching == Caching::Keep {
             self.set(name, Child::Negative);
         } else {
@@ -91,11 +94,16 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// `dentry` has moved here under `name`.
+    /// `dentry` has moved here under `name`; what had that name is dealt with elsewhere.
     pub(crate) fn moved_in(&self, name: &Name, dentry: &Arc<Dentry>) {
         dentry.set_place(Place::Child(Arc::clone(self.dentry), name.clone()));
-        if self.directory.caching != Caching::Never || dentry.is_mount_point() {
+        let keeps = self.directory.caching != Caching::Never || dentry.is_pinned();
+        if keeps {
             self.set(name, Child::Positive(Arc::clone(dentry)));
+        }
+        // Looked at afterwards: the directory may be detached meanwhile.
+        if !keeps || !self.dentry.is_attached() {
+            detach(dentry);
         }
     }
 
@@ -108,8 +116,9 @@ impl<'a> Changes<'a> {
         }
     }
 
-    fn set(&self, name: &Name, child: Child) {
-        self.dentry.insert(name, child);
+    fn set(&self, name: &Name, child: Child) -> Option<Child> {
+        let old = self.dentry.insert(name, child);
         self.dentry.tree.sweep_if_full(self.dentry);
+        old
     }
 }

@@ -1,8 +1,10 @@
 //! The dentry cache: names that were looked up, with what they lead to.
 //!
-//! A dentry is one name of one inode in one file system's tree; it holds its parent,
-//! and a directory's map holds its cached children, so a tree stays until it is swept
-//! (`tree.rs`) or unlinked. All changes of a directory's entries, and look-ups that ask
+//! A dentry is one name of one inode in one file system's tree. It holds its parent, and
+//! a directory's map holds its cached children. Such a ring must be broken by hand, so
+//! only what is *attached* (the root, and what is in the map of something attached) has
+//! a map that is filled; what leaves a map is detached with all below it (`tree.rs`), the
+//! root when its last mount goes. All changes of a directory's entries, and look-ups that ask
 //! its inode, happen under its `changes` lock; what is cached needs the map only.
 //! Directories that cache nothing ([`Caching::Never`]) have no `changes` lock taken,
 //! so that their inodes may take outer locks; mount points in them are pinned.
@@ -34,6 +36,11 @@ pub struct Dentry {
     deleted: AtomicBool,
     /// How many mounts hang here, in all mount namespaces.
     mounts: AtomicU32,
+    /// How many hang here or below: a directory that caches nothing keeps these entries.
+    pins: AtomicU32,
+    /// Whether it is the root or in its parent's map, that one attached, too. Changes
+    /// under the lock of its own map, if it is a directory.
+    attached: AtomicBool,
     directory: Option<Box<Directory>>,
 }
 
@@ -101,12 +108,14 @@ impl Dentry {
             })
         });
         Self {
+            attached: AtomicBool::new(matches!(place, Place::Root)),
             tree,
             inode,
             kind,
             place: RwLock::new(rank::PLACE, place),
             deleted: AtomicBool::new(false),
             mounts: AtomicU32::new(0),
+            pins: AtomicU32::new(0),
             directory,
         }
     }
@@ -194,27 +203,86 @@ impl Dentry {
         self.mounts.load(Ordering::Acquire) > 0
     }
 
-    /// A mount now hangs here. In a directory that caches nothing the entry is pinned,
-    /// so that later look-ups find this dentry.
+    /// A mount now hangs here: all names up to the root are kept, also in directories that
+    /// cache nothing, so that later walks find this dentry.
     pub(crate) fn mounted(self: &Arc<Self>) {
         self.mounts.fetch_add(1, Ordering::AcqRel);
-        if let Place::Child(parent, name) = self.place()
-            && let Some(directory) = &parent.directory
-            && directory.caching == Caching::Never
-        {
-            parent.insert(&name, Child::Positive(Arc::clone(self)));
+        let mut chain = vec![Arc::clone(self)];
+        while let Some(parent) = chain.last().and_then(|at| at.parent()) {
+            chain.push(parent);
+        }
+        // From the top, as only what is attached has entries.
+        for dentry in chain.iter().rev() {
+            dentry.pins.fetch_add(1, Ordering::AcqRel);
+            if let Place::Child(parent, name) = dentry.place()
+                && !dentry.is_attached()
+                && !dentry.is_deleted()
+            {
+                tree::detach_child(parent.insert(&name, Child::Positive(Arc::clone(dentry))));
+            }
         }
     }
 
     /// A mount that hung here is gone.
     pub(crate) fn unmounted(self: &Arc<Self>) {
-        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Place::Child(parent, name) = self.place()
-            && let Some(directory) = &parent.directory
-            && directory.caching == Caching::Never
-        {
-            parent.forget(&name);
+        self.mounts.fetch_sub(1, Ordering::AcqRel);
+        let mut at = Some(Arc::clone(self));
+        while let Some(dentry) = at {
+            let place = dentry.place();
+            at = None;
+            let last = dentry.unpin(1);
+            if let Place::Child(parent, name) = place {
+                if last && parent.caches_nothing() {
+                    parent.forget(&name);
+                    tree::detach(&dentry);
+                }
+                at = Some(parent);
+            }
         }
+    }
+
+    fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    /// `count` mounts fewer here or below; whether those were the last. A rename at the same
+    /// time may have taken them along already.
+    fn unpin(&self, count: u32) -> bool {
+        let before = self
+            .pins
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |pins| {
+                Some(pins.saturating_sub(count))
+            });
+        before == Ok(count)
+    }
+
+    /// `self` has moved from directory `old` to `new`, with what is mounted below it.
+    pub(crate) fn move_pins(&self, old: &Arc<Self>, new: &Arc<Self>) {
+        let count = self.pins.load(Ordering::Acquire);
+        if count == 0 {
+            return;
+        }
+        let mut at = Some(Arc::clone(old));
+        while let Some(dentry) = at {
+            dentry.unpin(count);
+            at = dentry.parent();
+        }
+        let mut at = Some(Arc::clone(new));
+        while let Some(dentry) = at {
+            dentry.pins.fetch_add(count, Ordering::AcqRel);
+            at = dentry.parent();
+        }
+    }
+
+    /// Whether something is mounted here or below.
+    fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::Acquire) > 0
+    }
+
+    fn caches_nothing(&self) -> bool {
+        self.directory
+            .as_ref()
+            .is_some_and(|directory| directory.caching == Caching::Never)
     }
 
     fn directory(&self) -> Result<&Directory, Errno> {
@@ -254,15 +322,22 @@ impl Dentry {
         child.still_holds(&self.inode, &key).then_some(child)
     }
 
-    /// Puts an entry into the map, whatever was there.
-    fn insert(&self, name: &Name, child: Child) {
-        let Some(directory) = &self.directory else {
-            return;
-        };
-        let old = directory.children.write().insert(name.clone(), child);
+    /// Puts an entry into the map, if this directory is attached; gives what was there.
+    fn insert(&self, name: &Name, child: Child) -> Option<Child> {
+        let directory = self.directory.as_ref()?;
+        let mut children = directory.children.write();
+        if !self.is_attached() {
+            return None;
+        }
+        if let Child::Positive(dentry) = &child {
+            dentry.attached.store(true, Ordering::Release);
+        }
+        let old = children.insert(name.clone(), child);
+        drop(children);
         if old.is_none() {
             self.tree.added(1);
         }
+        old
     }
 
     /// Takes an entry out of the map.
@@ -289,7 +364,7 @@ impl Child {
         match self {
             // What is mounted on must stay to be found.
             Self::Positive(dentry) => {
-                dentry.is_mount_point() || directory.still_leads_to(name, Some(&dentry.inode))
+                dentry.is_pinned() || directory.still_leads_to(name, Some(&dentry.inode))
             }
             Self::Negative => directory.still_leads_to(name, None),
         }

@@ -101,7 +101,7 @@ fn a_full_cache_drops_what_nobody_uses() {
 }
 
 #[test]
-fn entries_are_counted_until_the_end() {
+fn entries_are_counted_and_go_with_what_holds_them() {
     let toy = Toy::directory(Caching::Keep);
     let root = Dentry::root(toy.clone()).unwrap();
     let tree = Arc::clone(&root.tree);
@@ -115,9 +115,62 @@ fn entries_are_counted_until_the_end() {
     changes.removed(&name("d"), &directory);
     drop(changes);
     assert!(directory.is_deleted());
-    assert_eq!(tree.entries(), 4);
-    drop(directory);
+    assert_eq!(tree.entries(), 1);
+    // What is in no map keeps nothing itself.
+    assert!(look(&directory, "a").is_err());
     assert_eq!(tree.entries(), 1);
     drop(root);
+    drop(directory);
     assert_eq!(tree.entries(), 0);
+}
+
+/// Parents and children hold each other: what leaves the tree must let go of both.
+#[test]
+fn nothing_is_kept_alive_by_the_cache_alone() {
+    let toys: Vec<_> = (0..3)
+        .map(|_| Toy::directory(Caching::Revalidate))
+        .collect();
+    toys[0].put("a", toys[1].clone());
+    toys[1].put("b", toys[2].clone());
+    let holds = |index: usize| Arc::strong_count(&toys[index]);
+    let before: Vec<_> = (0..3).map(holds).collect();
+    let root = Dentry::root(toys[0].clone()).unwrap();
+    root.tree.shown();
+    let leaf = |root| look(&look(root, "a").unwrap(), "b").unwrap();
+    let first = leaf(&root);
+    assert!(Arc::ptr_eq(&first, &leaf(&root)));
+    // Out of date: the next look finds new dentries, and the old ones go with their user.
+    toys[0].valid.store(false, Ordering::Relaxed);
+    assert!(!Arc::ptr_eq(&first, &leaf(&root)));
+    drop(first);
+    toys[0].valid.store(true, Ordering::Relaxed);
+    drop(leaf(&root));
+    assert_eq!(holds(2), before[2] + 1);
+    // The last mount goes.
+    root.tree.hidden(&root);
+    drop(root);
+    assert_eq!((0..3).map(holds).collect::<Vec<_>>(), before);
+}
+
+/// A mount deep below a directory that caches nothing is found again, and everything is
+/// let go of afterwards.
+#[test]
+fn mounts_pin_the_names_above() {
+    let toys = [
+        Toy::directory(Caching::Never),
+        Toy::directory(Caching::Keep),
+        Toy::directory(Caching::Never),
+    ];
+    toys[0].put("a", toys[1].clone());
+    toys[1].put("b", toys[2].clone());
+    let root = Dentry::root(toys[0].clone()).unwrap();
+    let leaf = || look(&look(&root, "a").unwrap(), "b").unwrap();
+    let place = leaf();
+    assert!(!Arc::ptr_eq(&place, &leaf()));
+    place.mounted();
+    assert!(Arc::ptr_eq(&place, &leaf()));
+    place.unmounted();
+    assert!(!Arc::ptr_eq(&place, &leaf()));
+    assert_eq!(root.tree.entries(), 0);
+    assert!(!place.is_pinned() && !root.is_pinned());
 }

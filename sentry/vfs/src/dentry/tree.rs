@@ -21,6 +21,8 @@ pub(crate) struct Tree {
     sweep_above: AtomicUsize,
     /// Odd while a rename changes places; for readers of whole paths.
     renames: AtomicU64,
+    /// Mounts that show the tree or a part of it.
+    mounts: AtomicUsize,
     /// Held by renames between directories.
     pub(crate) rename: Mutex<()>,
 }
@@ -41,8 +43,22 @@ impl Tree {
             bound,
             sweep_above: AtomicUsize::new(bound),
             renames: AtomicU64::new(0),
+            mounts: AtomicUsize::new(0),
             rename: Mutex::new(rank::RENAME, ()),
         })
+    }
+
+    /// One more mount shows the tree.
+    pub(crate) fn shown(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A mount that showed the tree at `dentry` is gone; with the last one nobody can use
+    /// the cache any more.
+    pub(crate) fn hidden(&self, dentry: &Arc<Dentry>) {
+        if self.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            detach(&top(dentry));
+        }
     }
 
     /// Changes with every rename: a path read between two equal, even values is right.
@@ -84,14 +100,47 @@ impl Tree {
         {
             return;
         }
-        let mut root = Arc::clone(dentry);
-        while let Some(parent) = root.parent() {
-            root = parent;
-        }
-        sweep(root);
+        sweep(top(dentry));
         let left = self.entries.load(Ordering::Relaxed);
         let next = left.saturating_mul(2).max(self.bound);
         self.sweep_above.store(next, Ordering::Relaxed);
+    }
+}
+
+/// The root of the tree.
+fn top(dentry: &Arc<Dentry>) -> Arc<Dentry> {
+    let mut at = Arc::clone(dentry);
+    while let Some(parent) = at.parent() {
+        at = parent;
+    }
+    at
+}
+
+/// Empties the maps of `dentry` and of all below it, and has them stay so: it is no longer
+/// in a map itself.
+pub(super) fn detach(dentry: &Arc<Dentry>) {
+    let mut left = vec![Arc::clone(dentry)];
+    while let Some(dentry) = left.pop() {
+        let Some(directory) = &dentry.directory else {
+            dentry.attached.store(false, Ordering::Release);
+            continue;
+        };
+        let mut children = directory.children.write();
+        dentry.attached.store(false, Ordering::Release);
+        let taken = std::mem::take(&mut *children);
+        drop(children);
+        dentry.tree.removed(taken.len());
+        left.extend(taken.into_values().filter_map(|child| match child {
+            Child::Positive(dentry) => Some(dentry),
+            Child::Negative => None,
+        }));
+    }
+}
+
+/// [`detach`] of an entry that was replaced.
+pub(super) fn detach_child(old: Option<Child>) {
+    if let Some(Child::Positive(dentry)) = old {
+        detach(&dentry);
     }
 }
 

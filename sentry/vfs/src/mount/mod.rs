@@ -85,6 +85,7 @@ impl Mount {
         flags: MountFlags,
         source: Arc<[u8]>,
     ) -> Arc<Self> {
+        root.tree().shown();
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             file_system,
@@ -189,6 +190,12 @@ impl Mount {
         at.dentry().unmounted();
         drop(taken);
         Some(at)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.root.tree().hidden(&self.root);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::lock::{Mutex, rank};
 use base::{Errno, Ready, WaitQueue};
@@ -37,6 +38,7 @@ pub struct MountNamespace {
     /// All of it, parents before children.
     mounts: Mutex<Vec<Arc<Mount>>>,
     changed: WaitQueue,
+    changes: AtomicU64,
 }
 
 impl MountNamespace {
@@ -59,6 +61,7 @@ impl MountNamespace {
             root: Mutex::new(rank::PLACE, root),
             mounts: Mutex::new(rank::MOUNT_TABLE, mounts),
             changed: WaitQueue::new(),
+            changes: AtomicU64::new(0),
         })
     }
 
@@ -74,6 +77,12 @@ impl MountNamespace {
     #[must_use]
     pub fn changed(&self) -> &WaitQueue {
         &self.changed
+    }
+
+    /// How many changes there were: new after each, to tell whether one was missed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// All mounts that `root`, the reader's root directory, is above of.
@@ -260,6 +269,7 @@ impl MountNamespace {
     }
 
     fn tell(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.changed.wake(Ready::PRI | Ready::ERR);
     }
 }

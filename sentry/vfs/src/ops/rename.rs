@@ -162,8 +162,15 @@ impl Both<'_> {
         new_name: &Name,
         mode: RenameMode,
     ) {
+        let (old, new) = (self.old.dentry(), self.new.dentry());
+        if !Arc::ptr_eq(old, new) {
+            source.move_pins(old, new);
+        }
         match target {
             Some(target) if mode == RenameMode::Exchange => {
+                if !Arc::ptr_eq(old, new) {
+                    target.move_pins(new, old);
+                }
                 self.new.moved_in(new_name, source);
                 self.old.moved_in(old_name, target);
             }
