@@ -25,7 +25,7 @@ use crate::scratch::Scratch;
 const DEPTH: usize = 64;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Mkdir(String),
     Rmdir(String),
     Unlink(String),
@@ -46,7 +46,7 @@ enum Op {
 }
 
 /// What an operation answers: something to compare, or an error number.
-type Answer = Result<String, Errno>;
+pub(super) type Answer = Result<String, Errno>;
 
 fn path() -> impl Strategy<Value = String> {
     let part = prop_oneof![
@@ -117,7 +117,7 @@ fn open_flags() -> impl Strategy<Value = OpenFlags> {
     })
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => path().prop_map(Op::Mkdir),
         2 => path().prop_map(Op::Rmdir),
@@ -275,10 +275,10 @@ fn host_tree(at: &HostPath, name: &str, lines: &mut Vec<String>) {
 }
 
 /// This side.
-struct Here(World);
+pub(super) struct Here(pub(super) World);
 
 impl Here {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut world = World::new();
         for _ in 0..DEPTH {
             world.mkdir("d").unwrap();
@@ -291,7 +291,7 @@ impl Here {
         self.0.walk()
     }
 
-    fn run(&self, op: &Op) -> Answer {
+    pub(super) fn run(&self, op: &Op) -> Answer {
         let none = |()| String::new();
         match op {
             Op::Mkdir(path) => self.0.mkdir(path).map(none),
@@ -346,7 +346,7 @@ impl Here {
         }
     }
 
-    fn tree(&self) -> Vec<String> {
+    pub(super) fn tree(&self) -> Vec<String> {
         let mut lines = Vec::new();
         self.tree_below("", &mut lines);
         lines.sort();

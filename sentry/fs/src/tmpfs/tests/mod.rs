@@ -4,5 +4,6 @@ mod against_linux;
 mod contents;
 mod mounts;
 mod names;
+mod threads;
 mod walks;
 mod world;
