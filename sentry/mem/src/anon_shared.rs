@@ -54,6 +54,10 @@ impl Mappable for AnonShared {
         self.name.clone()
     }
 
+    fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.contents.punch(offset..offset.saturating_add(len))
+    }
+
     fn mappings(&self) -> Option<&MappingSet> {
         Some(self.contents.mappings())
     }

@@ -138,7 +138,7 @@ impl FrameFile {
             let n = match contents.find(next) {
                 Some((start, run)) => run.read(next.saturating_sub(start), rest),
                 None => {
-                    let hole = num::usize_of(len_of(&contents.hole(next)));
+                    let hole = num::usize_of(len_of(&(next..contents.hole(next).end)));
                     let zeros = rest.len().min(hole);
                     rest.get_mut(..zeros).unwrap_or_default().fill(0);
                     zeros

@@ -36,6 +36,9 @@ mod stats;
 mod user;
 mod vma;
 
+#[cfg(test)]
+mod tests;
+
 pub use access::Forced;
 pub use anon_shared::AnonShared;
 pub use fault::Fault;

@@ -4,3 +4,5 @@ mod fake;
 mod fork;
 mod frames;
 mod model;
+mod rules;
+mod users;
