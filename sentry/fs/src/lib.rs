@@ -19,6 +19,7 @@ pub mod pseudo;
 #[cfg(test)]
 mod scratch;
 mod seek;
+pub mod signalfd;
 pub mod timerfd;
 pub mod tmpfs;
 

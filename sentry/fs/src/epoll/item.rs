@@ -159,7 +159,9 @@ impl Item {
         let file = self.file.upgrade()?;
         let settings = self.settings();
         let events = match settings.interest() {
-            Some(interest) if !self.retired.load(Ordering::SeqCst) => file.ops().ready(interest),
+            Some(interest) if !self.retired.load(Ordering::SeqCst) => {
+                file.ops().map_or(Ready::empty(), |ops| ops.ready(interest))
+            }
             _ => Ready::empty(),
         };
         Some(Seen { settings, events })

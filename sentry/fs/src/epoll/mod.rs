@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use arch::abi::poll::PollEvents;
 use base::lock::{Mutex, rank};
 use base::{Errno, Pollable, Ready, Subscription, WaitQueue, Wake};
-use vfs::FileOps;
+use vfs::{FileDescription, FileOps};
 
 use item::{Item, Key, Settings};
 use ready::ReadyList;
@@ -34,8 +34,14 @@ static WATCHES: AtomicUsize = AtomicUsize::new(0);
 
 /// An open file description, as epoll needs it.
 pub trait Watched: Send + Sync {
-    /// The open file.
-    fn ops(&self) -> &dyn FileOps;
+    /// The open file. `EBADF` if it is a place only (O_PATH).
+    fn ops(&self) -> Result<&dyn FileOps, Errno>;
+}
+
+impl Watched for FileDescription {
+    fn ops(&self) -> Result<&dyn FileOps, Errno> {
+        Self::ops(self)
+    }
 }
 
 /// An event for epoll_wait(2): what is so, and the data given with the interest.
@@ -129,7 +135,7 @@ impl Epoll {
             Some(target) => topology::link(self, target, || self.insert(&item))?,
             None => self.insert(&item)?,
         }
-        item.subscribe(file.ops());
+        item.subscribe(file.ops()?);
         self.recheck(&item);
         Ok(())
     }
@@ -167,10 +173,11 @@ impl Epoll {
 
     /// What every epoll_ctl(2) checks; gives the instance that `file` is.
     fn check(self: &Arc<Self>, file: &Arc<dyn Watched>) -> Result<Option<Arc<Self>>, Errno> {
-        if !file.ops().epollable() {
+        let ops = file.ops()?;
+        if !ops.epollable() {
             return Err(Errno::EPERM);
         }
-        match instance(file.ops()) {
+        match instance(ops) {
             Some(other) if Arc::ptr_eq(self, other) => Err(Errno::EINVAL),
             other => Ok(other.cloned()),
         }

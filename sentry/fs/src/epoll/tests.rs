@@ -16,8 +16,8 @@ use crate::pipe::Pipes;
 struct Open(Box<dyn FileOps>);
 
 impl Watched for Open {
-    fn ops(&self) -> &dyn FileOps {
-        &*self.0
+    fn ops(&self) -> Result<&dyn FileOps, Errno> {
+        Ok(&*self.0)
     }
 }
 
@@ -31,11 +31,11 @@ fn eventfd(initial: u32) -> Arc<dyn Watched> {
 
 fn add_one(file: &Arc<dyn Watched>) {
     let one = 1_u64.to_ne_bytes();
-    assert_eq!(file.ops().write(&mut ByteSource(&one), 0), Ok(8));
+    assert_eq!(file.ops().unwrap().write(&mut ByteSource(&one), 0), Ok(8));
 }
 
 fn take(file: &Arc<dyn Watched>) {
-    assert_eq!(file.ops().read(&mut ByteSink::new(8), 0), Ok(8));
+    assert_eq!(file.ops().unwrap().read(&mut ByteSink::new(8), 0), Ok(8));
 }
 
 fn data(epoll: &Epoll) -> Vec<u64> {
@@ -196,12 +196,12 @@ fn loops_and_long_chains_are_refused() {
     all[0].0.add(&file, 9, IN, 0).unwrap();
     let waiter = Waiter::current();
     let waker: Arc<dyn Wake> = waiter.clone();
-    let _subscription = all[4].1.ops().subscribe(&waker, Ready::IN);
-    assert_eq!(all[4].1.ops().ready(Ready::IN), Ready::empty());
+    let _subscription = all[4].1.ops().unwrap().subscribe(&waker, Ready::IN);
+    assert_eq!(all[4].1.ops().unwrap().ready(Ready::IN), Ready::empty());
     add_one(&file);
     assert_eq!(waiter.take(!0), Waiter::EVENT);
-    assert_eq!(all[4].1.ops().ready(Ready::IN), Ready::IN);
-    assert_eq!(all[4].1.ops().ready(Ready::IN), Ready::IN);
+    assert_eq!(all[4].1.ops().unwrap().ready(Ready::IN), Ready::IN);
+    assert_eq!(all[4].1.ops().unwrap().ready(Ready::IN), Ready::IN);
     assert_eq!(all[4].0.collect(9).len(), 1);
     take(&file);
     assert_eq!(all[4].0.collect(9).len(), 0);
@@ -252,8 +252,8 @@ fn several_waiters_lose_nothing() {
             thread::spawn(move || {
                 let mut taken = 0_u64;
                 loop {
-                    let events = wait(&epoll, itself.ops(), 2);
-                    let got = file.ops().read(&mut ByteSink::new(8), 0);
+                    let events = wait(&epoll, itself.ops().unwrap(), 2);
+                    let got = file.ops().unwrap().read(&mut ByteSink::new(8), 0);
                     taken += u64::from(got.is_ok());
                     if got.is_err() && events.iter().any(|event| event.data == 2) {
                         return taken;
@@ -265,7 +265,7 @@ fn several_waiters_lose_nothing() {
     for _ in 0..ROUNDS {
         add_one(&file);
         // A look from outside must not make the others miss anything.
-        let _ = itself.ops().ready(Ready::IN);
+        let _ = itself.ops().unwrap().ready(Ready::IN);
     }
     add_one(&stop);
     let taken: u64 = threads
