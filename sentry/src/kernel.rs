@@ -1,8 +1,8 @@
 //! One sandbox's kernel: what all its tasks share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use base::lock::{Mutex, MutexGuard, rank};
 use base::timer::TimerQueue;
@@ -47,7 +47,6 @@ pub enum Init {
 
 /// One sandbox's kernel.
 pub struct Kernel {
-    itself: Weak<Self>,
     /// Runs guest code.
     pub platform: Arc<dyn Platform>,
     /// All memory of the sandbox.
@@ -95,8 +94,7 @@ impl Kernel {
     pub fn new(config: Config) -> Arc<Self> {
         let clocks = Clocks::start();
         let vdso = VdsoFrames::new(&config.memory, &clocks);
-        Arc::new_cyclic(|itself| Self {
-            itself: itself.clone(),
+        Arc::new(Self {
             platform: config.platform,
             memory: config.memory,
             mounts: config.mounts,
@@ -121,11 +119,6 @@ impl Kernel {
             end: Mutex::new(rank::LEAF, End::default()),
             end_events: WaitQueue::new(),
         })
-    }
-
-    /// Itself, to be held by what it starts.
-    pub(crate) fn arc(&self) -> Option<Arc<Self>> {
-        self.itself.upgrade()
     }
 
     /// Parents, children, process groups, sessions: the outermost lock.

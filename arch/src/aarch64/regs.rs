@@ -123,6 +123,15 @@ impl Regs {
         self.tpidr = tls;
     }
 
+    /// x86's second base register, which this machine does not have: always zero.
+    #[must_use]
+    pub const fn gs_base(&self) -> u64 {
+        0
+    }
+
+    /// Does nothing: see [`Regs::gs_base`].
+    pub const fn set_gs_base(&mut self, _gs: u64) {}
+
     /// The system call that the thread is in; all ones if it is in none.
     #[must_use]
     pub const fn syscall_number(&self) -> u32 {

@@ -157,6 +157,17 @@ impl Regs {
         self.fs_base = tls;
     }
 
+    /// The GS base.
+    #[must_use]
+    pub const fn gs_base(&self) -> u64 {
+        self.gs_base
+    }
+
+    /// Sets the GS base.
+    pub const fn set_gs_base(&mut self, gs: u64) {
+        self.gs_base = gs;
+    }
+
     /// The system call that the thread is in; all ones if it is in none.
     #[must_use]
     pub const fn syscall_number(&self) -> u32 {

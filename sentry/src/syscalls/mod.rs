@@ -4,8 +4,20 @@
 //! `task`, and shapes the answer. It never logs: `trace.rs` shows every call.
 
 pub mod arg;
+pub mod clone;
+pub mod credentials;
+pub mod exec;
+pub mod futex;
+pub mod limits;
+pub mod prctl;
 pub mod process;
 mod result;
+pub mod sched;
+pub mod signal;
+pub mod system;
 pub mod table;
+pub mod time;
+pub mod timer;
+pub mod wait;
 
 pub use result::{Outcome, SysErr, SysResult};

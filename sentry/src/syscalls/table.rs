@@ -6,9 +6,14 @@
 //! include/uapi/asm-generic/unistd.h of Linux; `-`: not on that architecture.
 
 use arch::abi::num;
+use arch::abi::prctl::{CapData, CapHeader};
+use arch::abi::process::{CloneArgs, Rlimit, Rusage, SchedParam, Sysinfo, Utsname};
+use arch::abi::signal::{Sigaction, StackT};
+use arch::abi::time::{Itimerspec, Itimerval, Sigevent, Timex, Timezone, Tms};
+use arch::abi::{SigInfo, SigSet, Timespec, Timeval};
 
 use super::SysResult;
-use super::arg::{Arg, Fd, ModeArg};
+use super::arg::{Arg, Fd};
 use super::*;
 use crate::task::Task;
 use base::{Addr, Pid};
@@ -144,5 +149,138 @@ pub fn row(nr: u32) -> Option<&'static Row> {
 
 syscalls! {
     // name  x86  arm  handler(argument: type)  support
+    // ---- processes
     getpid 39 172 process::getpid() Full;
+    gettid 186 178 process::gettid() Full;
+    getppid 110 173 process::getppid() Full;
+    getpgid 121 155 process::getpgid(pid: Pid) Full;
+    getpgrp 111 - process::getpgrp() Full;
+    setpgid 109 154 process::setpgid(pid: Pid, pgid: Pid) Full;
+    getsid 124 156 process::getsid(pid: Pid) Full;
+    setsid 112 157 process::setsid() Full;
+    pidfd_open 434 434 process::pidfd_open(pid: Pid, flags: u32) Partial("no PIDFD_THREAD");
+    pidfd_send_signal 424 424 process::pidfd_send_signal(pidfd: Fd, sig: i32, info: UserPtr<SigInfo>, flags: u32) Full;
+    pidfd_getfd 438 438 process::pidfd_getfd(pidfd: Fd, targetfd: Fd, flags: u32) Full;
+    fork 57 - clone::fork() Full;
+    vfork 58 - clone::vfork() Full;
+    clone 56 220 clone::clone(flags: u64, stack: Addr, parent_tid: Addr, child_tid: u64, tls: u64) Partial("no new namespaces");
+    clone3 435 435 clone::clone3(cl_args: UserPtr<CloneArgs>, size: usize) Partial("no new namespaces, no cgroup");
+    unshare 272 97 clone::unshare(flags: u64) Partial("no new namespaces");
+    setns 308 268 clone::setns(fd: Fd, nstype: u32) Stub("no descriptor names a namespace: EINVAL");
+    execve 59 221 exec::execve(path: UserStr, argv: Addr, envp: Addr) Partial("no file capabilities, no core dumps later");
+    execveat 322 281 exec::execveat(dirfd: Fd, path: UserStr, argv: Addr, envp: Addr, flags: u32) Partial("as execve");
+    exit 60 93 exec::exit(status: i32) Full;
+    exit_group 231 94 exec::exit_group(status: i32) Full;
+    wait4 61 260 wait::wait4(pid: Pid, wstatus: UserPtr<u32>, options: u32, rusage: UserPtr<Rusage>) Full;
+    waitid 247 95 wait::waitid(idtype: u32, id: i32, infop: UserPtr<SigInfo>, options: u32, rusage: UserPtr<Rusage>) Full;
+    ptrace 101 117 system::missing() Missing("tracing inside the sandbox is not there");
+    kcmp 312 272 system::missing() Missing("compares kernel objects of checkpointed processes");
+    process_vm_readv 310 270 system::missing() Missing("for debuggers");
+    process_vm_writev 311 271 system::missing() Missing("for debuggers");
+    process_mrelease 448 448 system::missing() Missing("for out-of-memory daemons");
+    acct 163 89 system::missing() Missing("process accounting");
+
+    // ---- signals
+    kill 62 129 signal::kill(pid: Pid, sig: i32) Full;
+    tkill 200 130 signal::tkill(tid: Pid, sig: i32) Full;
+    tgkill 234 131 signal::tgkill(tgid: Pid, tid: Pid, sig: i32) Full;
+    rt_sigqueueinfo 129 138 signal::rt_sigqueueinfo(tgid: Pid, sig: i32, info: UserPtr<SigInfo>) Full;
+    rt_tgsigqueueinfo 297 240 signal::rt_tgsigqueueinfo(tgid: Pid, tid: Pid, sig: i32, info: UserPtr<SigInfo>) Full;
+    rt_sigaction 13 134 signal::rt_sigaction(signum: i32, act: UserPtr<Sigaction>, oldact: UserPtr<Sigaction>, sigsetsize: usize) Full;
+    rt_sigprocmask 14 135 signal::rt_sigprocmask(how: i32, set: UserPtr<SigSet>, oldset: UserPtr<SigSet>, sigsetsize: usize) Full;
+    rt_sigpending 127 136 signal::rt_sigpending(set: UserPtr<SigSet>, sigsetsize: usize) Full;
+    rt_sigsuspend 130 133 signal::rt_sigsuspend(mask: UserPtr<SigSet>, sigsetsize: usize) Full;
+    rt_sigtimedwait 128 137 signal::rt_sigtimedwait(set: UserPtr<SigSet>, info: UserPtr<SigInfo>, timeout: UserPtr<Timespec>, sigsetsize: usize) Full;
+    rt_sigreturn 15 139 signal::rt_sigreturn() Full;
+    sigaltstack 131 132 signal::sigaltstack(ss: UserPtr<StackT>, old_ss: UserPtr<StackT>) Full;
+    pause 34 - signal::pause() Full;
+
+    // ---- futexes
+    futex 202 98 futex::futex(uaddr: Addr, op: u32, val: u32, timeout: u64, uaddr2: Addr, val3: u32) Partial("no priority inheritance");
+    futex_waitv 449 449 system::missing() Missing("several words at once");
+    set_robust_list 273 99 futex::set_robust_list(head: Addr, len: usize) Full;
+    get_robust_list 274 100 futex::get_robust_list(pid: Pid, head_ptr: UserPtr<u64>, len_ptr: UserPtr<u64>) Full;
+    set_tid_address 218 96 futex::set_tid_address(tidptr: Addr) Full;
+
+    // ---- time
+    clock_gettime 228 113 time::clock_gettime(clockid: i32, tp: UserPtr<Timespec>) Full;
+    clock_getres 229 114 time::clock_getres(clockid: i32, res: UserPtr<Timespec>) Full;
+    clock_settime 227 112 time::clock_settime(clockid: i32, tp: UserPtr<Timespec>) Stub("the clocks are the host's: EPERM");
+    clock_nanosleep 230 115 time::clock_nanosleep(clockid: i32, flags: i32, t: UserPtr<Timespec>, remain: UserPtr<Timespec>) Partial("not on CPU-time clocks");
+    clock_adjtime 305 266 time::clock_adjtime(clk_id: i32, buf: UserPtr<Timex>) Partial("changes are EPERM");
+    adjtimex 159 171 time::adjtimex(buf: UserPtr<Timex>) Partial("changes are EPERM");
+    nanosleep 35 101 time::nanosleep(req: UserPtr<Timespec>, rem: UserPtr<Timespec>) Full;
+    gettimeofday 96 169 time::gettimeofday(tv: UserPtr<Timeval>, tz: UserPtr<Timezone>) Full;
+    settimeofday 164 170 time::settimeofday(tv: UserPtr<Timeval>, tz: UserPtr<Timezone>) Stub("the clocks are the host's: EPERM");
+    time 201 - time::time(tloc: UserPtr<i64>) Full;
+    times 100 153 time::times(buf: UserPtr<Tms>) Full;
+    getrusage 98 165 time::getrusage(who: i32, usage: UserPtr<Rusage>) Partial("faults without I/O and waits are counted, little else");
+    getitimer 36 102 timer::getitimer(which: i32, curr_value: UserPtr<Itimerval>) Full;
+    setitimer 38 103 timer::setitimer(which: i32, new_value: UserPtr<Itimerval>, old_value: UserPtr<Itimerval>) Full;
+    alarm 37 - timer::alarm(seconds: u32) Full;
+    timer_create 222 107 timer::timer_create(clockid: i32, sevp: UserPtr<Sigevent>, timerid: UserPtr<i32>) Full;
+    timer_settime 223 110 timer::timer_settime(timerid: i32, flags: i32, new_value: UserPtr<Itimerspec>, old_value: UserPtr<Itimerspec>) Full;
+    timer_gettime 224 108 timer::timer_gettime(timerid: i32, curr_value: UserPtr<Itimerspec>) Full;
+    timer_getoverrun 225 109 timer::timer_getoverrun(timerid: i32) Full;
+    timer_delete 226 111 timer::timer_delete(timerid: i32) Full;
+    timerfd_create 283 85 timer::timerfd_create(clockid: i32, flags: u32) Full;
+    timerfd_settime 286 86 timer::timerfd_settime(fd: Fd, flags: u32, new_value: UserPtr<Itimerspec>, old_value: UserPtr<Itimerspec>) Partial("nobody sets the clock, so nothing is cancelled");
+    timerfd_gettime 287 87 timer::timerfd_gettime(fd: Fd, curr_value: UserPtr<Itimerspec>) Full;
+
+    // ---- credentials
+    getuid 102 174 credentials::getuid() Full;
+    geteuid 107 175 credentials::geteuid() Full;
+    getgid 104 176 credentials::getgid() Full;
+    getegid 108 177 credentials::getegid() Full;
+    getresuid 118 148 credentials::getresuid(ruid: UserPtr<u32>, euid: UserPtr<u32>, suid: UserPtr<u32>) Full;
+    getresgid 120 150 credentials::getresgid(rgid: UserPtr<u32>, egid: UserPtr<u32>, sgid: UserPtr<u32>) Full;
+    setuid 105 146 credentials::setuid(uid: u32) Full;
+    setgid 106 144 credentials::setgid(gid: u32) Full;
+    setreuid 113 145 credentials::setreuid(ruid: u32, euid: u32) Full;
+    setregid 114 143 credentials::setregid(rgid: u32, egid: u32) Full;
+    setresuid 117 147 credentials::setresuid(ruid: u32, euid: u32, suid: u32) Full;
+    setresgid 119 149 credentials::setresgid(rgid: u32, egid: u32, sgid: u32) Full;
+    setfsuid 122 151 credentials::setfsuid(fsuid: u32) Full;
+    setfsgid 123 152 credentials::setfsgid(fsgid: u32) Full;
+    getgroups 115 158 credentials::getgroups(size: i32, list: UserPtr<u32>) Full;
+    setgroups 116 159 credentials::setgroups(size: i32, list: UserPtr<u32>) Full;
+    capget 125 90 credentials::capget(hdrp: UserPtr<CapHeader>, datap: UserPtr<CapData>) Full;
+    capset 126 91 credentials::capset(hdrp: UserPtr<CapHeader>, datap: UserPtr<CapData>) Full;
+
+    // ---- limits and scheduling
+    getrlimit 97 163 limits::getrlimit(resource: u32, rlim: UserPtr<Rlimit>) Full;
+    setrlimit 160 164 limits::setrlimit(resource: u32, rlim: UserPtr<Rlimit>) Full;
+    prlimit64 302 261 limits::prlimit(pid: Pid, resource: u32, new_limit: UserPtr<Rlimit>, old_limit: UserPtr<Rlimit>) Full;
+    sched_yield 24 124 sched::sched_yield() Full;
+    sched_getaffinity 204 123 sched::sched_getaffinity(pid: Pid, cpusetsize: usize, mask: Addr) Full;
+    sched_setaffinity 203 122 sched::sched_setaffinity(pid: Pid, cpusetsize: usize, mask: Addr) Partial("kept and told; the host places threads");
+    sched_getscheduler 145 120 sched::sched_getscheduler(pid: Pid) Full;
+    sched_setscheduler 144 119 sched::sched_setscheduler(pid: Pid, policy: i32, param: UserPtr<SchedParam>) Partial("kept and told; the host schedules");
+    sched_getparam 143 121 sched::sched_getparam(pid: Pid, param: UserPtr<SchedParam>) Full;
+    sched_setparam 142 118 sched::sched_setparam(pid: Pid, param: UserPtr<SchedParam>) Partial("kept and told; the host schedules");
+    sched_getattr 315 275 sched::sched_getattr(pid: Pid, attr: Addr, size: u32, flags: u32) Full;
+    sched_setattr 314 274 sched::sched_setattr(pid: Pid, attr: UserPtr<u32>, flags: u32) Partial("kept and told; the host schedules");
+    sched_get_priority_max 146 125 sched::sched_get_priority_max(policy: u32) Full;
+    sched_get_priority_min 147 126 sched::sched_get_priority_min(policy: u32) Full;
+    sched_rr_get_interval 148 127 sched::sched_rr_get_interval(pid: Pid, tp: UserPtr<Timespec>) Stub("Linux's usual slices");
+    getpriority 140 141 sched::getpriority(which: u32, who: i32) Full;
+    setpriority 141 140 sched::setpriority(which: u32, who: i32, prio: i32) Partial("kept and told; the host schedules");
+    ioprio_get 252 31 sched::ioprio_get(which: i32, who: i32) Partial("single threads only");
+    ioprio_set 251 30 sched::ioprio_set(which: i32, who: i32, ioprio: u32) Partial("kept and told; single threads only");
+    getcpu 309 168 sched::getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) Full;
+
+    // ---- the system
+    prctl 157 167 prctl::prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) Partial("what concerns names, signals, privileges and capabilities");
+    arch_prctl 158 - prctl::arch_prctl(code: u32, addr: u64) Partial("the bases of FS and GS");
+    personality 135 92 prctl::personality(persona: u32) Partial("kept and told");
+    uname 63 160 system::uname(buf: UserPtr<Utsname>) Full;
+    sethostname 170 161 system::sethostname(name: Addr, len: i32) Full;
+    setdomainname 171 162 system::setdomainname(name: Addr, len: i32) Full;
+    sysinfo 99 179 system::sysinfo(info: UserPtr<Sysinfo>) Partial("no swap, no buffers");
+    getrandom 318 278 system::getrandom(buf: Addr, buflen: usize, flags: u32) Full;
+    syslog 103 116 system::syslog(kind: i32, bufp: Addr, len: i32) Stub("an empty log");
+    reboot 169 142 system::reboot(magic: u32, magic2: u32, cmd: u32, arg: Addr) Stub("EPERM");
+    membarrier 324 283 system::membarrier(cmd: u32, flags: u32, cpu_id: i32) Partial("not SYNC_CORE, not RSEQ");
+    rseq 334 293 system::rseq(rseq: Addr, rseq_len: u32, flags: u32, sig: u32) Full;
+    seccomp 317 277 system::missing() Missing("filters inside the sandbox are not there yet");
 }

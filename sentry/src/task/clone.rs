@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arch::abi::Signal;
 use arch::abi::process::CloneFlags;
 use base::{Addr, Errno, Ready, WaitQueue, num};
-use vfs::{Fd, FileDescription, OnExec};
+use vfs::{Fd, OnExec};
 
 use super::group::GroupParts;
 use super::start::{Kinship, Seed};
@@ -271,11 +271,4 @@ impl Task {
         }
         RunState::Run
     }
-}
-
-/// A descriptor of a process in `fds`: what pidfd_open(2) makes.
-pub(crate) fn describe(group: &Arc<ThreadGroup>, nonblocking: bool) -> Arc<FileDescription> {
-    let mut flags = arch::abi::OpenFlags::RDWR;
-    flags.set(arch::abi::OpenFlags::NONBLOCK, nonblocking);
-    PidFd::open(group, flags)
 }

@@ -5,7 +5,7 @@ use base::Errno;
 use super::{RunState, Task};
 use crate::signal::{Restart, RestartBlock};
 use crate::syscalls::table::{self, Support};
-use crate::syscalls::{Outcome, SysErr, SysResult};
+use crate::syscalls::{Outcome, SysErr, SysResult, futex, time};
 use crate::trace;
 
 /// A call that a signal interrupted, until it is known whether a handler runs.
@@ -21,6 +21,7 @@ pub(crate) struct InterruptedCall {
 
 /// Makes a system call.
 pub(super) fn call(task: &mut Task, nr: u32, args: &[u64; 6]) -> RunState {
+    task.kernel.count_call();
     let row = table::row(nr);
     let line = task.kernel.trace().map(|sink| {
         let line = match row {
@@ -48,7 +49,9 @@ pub(super) fn call(task: &mut Task, nr: u32, args: &[u64; 6]) -> RunState {
 /// Goes on with an interrupted call that had a relative timeout.
 pub(super) fn rest(task: &mut Task, nr: u32, args: &[u64; 6], block: RestartBlock) -> RunState {
     let result = match block {
-        _ => Err(SysErr::Errno(Errno::EINTR)),
+        RestartBlock::Sleep { until, remaining } => time::sleep_rest(task, until, remaining),
+        RestartBlock::Futex { until } => futex::wait_rest(task, args, until),
+        RestartBlock::Poll { until: _ } => Err(SysErr::Errno(Errno::EINTR)),
     };
     finish(task, nr, args, result)
 }

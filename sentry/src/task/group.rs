@@ -1,7 +1,7 @@
 //! Thread groups: what the threads of a process share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arch::abi::Signal;
 use base::lock::{Mutex, MutexGuard, rank};
@@ -67,6 +67,8 @@ pub struct ThreadGroup {
     pub personality: AtomicU32,
     /// PR_SET_DUMPABLE.
     dumpable: AtomicU32,
+    /// membarrier(2), MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED.
+    barrier: AtomicBool,
     /// When it was made, on the sandbox's boot clock.
     pub started: Time,
 }
@@ -122,6 +124,7 @@ impl ThreadGroup {
             timers: ProcessTimers::default(),
             personality: AtomicU32::new(parts.personality),
             dumpable: AtomicU32::new(parts.dumpable),
+            barrier: AtomicBool::new(false),
             started: parts.started,
         })
     }
@@ -180,6 +183,17 @@ impl ThreadGroup {
     /// PR_SET_DUMPABLE.
     pub fn set_dumpable(&self, value: u32) {
         self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// membarrier(2): registers for private barriers.
+    pub fn register_barrier(&self) {
+        self.barrier.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it registered for private barriers.
+    #[must_use]
+    pub fn barrier_registered(&self) -> bool {
+        self.barrier.load(Ordering::Relaxed)
     }
 
     pub(crate) fn signal_queue_limit(&self) -> usize {

@@ -161,9 +161,21 @@ impl Task {
         self.fds = fds;
     }
 
+    /// A descriptor table of its own: unshare(2) with CLONE_FILES.
+    pub fn unshare_fds(&mut self) {
+        let copy = self.fds.copy();
+        self.set_fds(copy);
+    }
+
     /// Sets what the system call returns.
     pub(crate) fn answer(&mut self, value: u64) {
         self.context.get_mut().answer(value);
+    }
+
+    /// The stack pointer.
+    pub(crate) fn sp(&mut self) -> Result<Addr, Errno> {
+        let regs = self.context.get_mut().regs();
+        Ok(regs.map_err(|_| Errno::EFAULT)?.sp())
     }
 
     /// Writes all of `bytes` to the program. `EFAULT`.

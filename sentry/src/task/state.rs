@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arch::abi::signal::Signal;
 use base::lock::{Mutex, rank};
 use base::time::Time;
-use base::{Pid, Waiter};
+use base::{Addr, Pid, Waiter};
 use mem::Mm;
 use platform::Interrupter;
 use vfs::{Credentials, FdTable};
@@ -41,6 +41,8 @@ pub struct TaskState {
     pub sched: Mutex<Sched>,
     /// CPU time.
     pub usage: Usage,
+    /// set_robust_list(2), for get_robust_list(2).
+    robust_list: AtomicU64,
     /// PR_SET_PDEATHSIG: a signal number or 0.
     parent_death: AtomicU8,
     /// PR_SET_TIMERSLACK, nanoseconds.
@@ -118,6 +120,7 @@ impl TaskState {
             ),
             sched: Mutex::new(rank::LEAF, parts.sched),
             usage: Usage::default(),
+            robust_list: AtomicU64::new(0),
             parent_death: AtomicU8::new(0),
             timer_slack: AtomicU64::new(parts.timer_slack),
             started: parts.started,
@@ -297,6 +300,16 @@ impl TaskState {
     pub(crate) fn set_fs(&self, fs: Arc<FsContext>) {
         let before = std::mem::replace(&mut self.parts.lock().fs, fs);
         drop(before);
+    }
+
+    /// What set_robust_list(2) set.
+    #[must_use]
+    pub fn robust_list(&self) -> Addr {
+        Addr(self.robust_list.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_robust_list(&self, head: Addr) {
+        self.robust_list.store(head.0, Ordering::Relaxed);
     }
 
     /// PR_GET_PDEATHSIG.

@@ -462,7 +462,7 @@ mod tests {
         tree.new_session(Pid(4)).unwrap();
         assert!(tree.remove(Pid(4)).is_some());
         assert_eq!(tree.session_of_pgrp(Pid(4)), None);
-        assert_eq!(tree.tty(Pid(4)).is_some(), false);
+        assert!(tree.tty(Pid(4)).is_none());
         assert_eq!(tree.node(Pid(2)).unwrap().children.len(), 1);
     }
 }
