@@ -37,6 +37,12 @@ mod user;
 mod vma;
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::too_many_lines,
+    reason = "an overflow or a lost bit in a test fails the test; one arm for each call"
+)]
 mod tests;
 
 pub use access::Forced;

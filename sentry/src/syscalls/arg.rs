@@ -122,22 +122,3 @@ impl Arg for ModeArg {
         let _ = write!(out, "{:#o}", num::low32(raw));
     }
 }
-
-/// Implements [`Arg`] for bitflags types in which an unknown bit is refused with
-/// the given error before anything else is looked at.
-macro_rules! flag_args {
-    ($($type:ty, $unknown:ident;)*) => {$(
-        impl $crate::syscalls::arg::Arg for $type {
-            fn from_raw(raw: u64) -> Result<Self, base::Errno> {
-                let bits = base::num::low32(raw);
-                Self::from_bits(bits.into()).ok_or(base::Errno::$unknown)
-            }
-
-            fn show(raw: u64, _task: &$crate::task::Task, out: &mut String) {
-                let flags = Self::from_bits_retain(base::num::low32(raw).into());
-                let _ = std::fmt::Write::write_fmt(out, format_args!("{}", $crate::trace::Flags(&flags)));
-            }
-        }
-    )*};
-}
-pub(crate) use flag_args;

@@ -82,6 +82,15 @@ macro_rules! support {
     };
 }
 
+/// The registers that are left, and the argument that the next of them holds. There are
+/// six, and no row takes more.
+fn next_argument<T: Arg>(
+    mut registers: std::iter::Copied<std::slice::Iter<'_, u64>>,
+) -> Result<(std::iter::Copied<std::slice::Iter<'_, u64>>, T), base::Errno> {
+    let argument = T::from_raw(registers.next().unwrap_or(0))?;
+    Ok((registers, argument))
+}
+
 macro_rules! syscalls {
     ($(
         $name:ident $x86:tt $arm:tt
@@ -100,10 +109,8 @@ macro_rules! syscalls {
                 }),*],
                 support: support!($support $($why)?),
                 call: |task, raw| {
-                    // One destructuring per argument: the array has six, no row more.
-                    let mut raw = raw.iter().copied();
-                    $(let $arg = <$type as Arg>::from_raw(raw.next().unwrap_or(0))?;)*
-                    let _ = raw;
+                    let _registers = raw.iter().copied();
+                    $(let (_registers, $arg) = next_argument::<$type>(_registers)?;)*
                     $module::$handler(task, $($arg),*)
                 },
             },
