@@ -1,15 +1,20 @@
 //! One sandbox's kernel: what all its tasks share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use arch::abi::OpenFlags;
 use base::lock::{Mutex, MutexGuard, rank};
 use base::timer::TimerQueue;
-use base::{Pid, Ready, Uid, WaitQueue, Waiter, Wake};
+use base::{Errno, Gid, Pid, Ready, Uid, WaitQueue, Waiter, Wake};
+use fs::pipe::Pipes;
+use fs::tmpfs::Memfds;
 use platform::Platform;
 use platform::memory::MemoryFile;
-use vfs::MountNamespace;
+use vfs::{
+    AnonymousFs, AnonymousInode, DeviceId, FileDescription, FileKind, FileOps, MountNamespace, Path,
+};
 
 use crate::futex::FutexTable;
 use crate::loader::VdsoFrames;
@@ -18,12 +23,19 @@ use crate::task::{ExitStatus, Pids, TaskTree};
 use crate::time::Clocks;
 use crate::trace::TraceSink;
 
+/// Where memfds are: shown by stat(2).
+const MEMFD_DEVICE: DeviceId = DeviceId(1);
+/// Where eventfds and their like are.
+const ANONYMOUS_DEVICE: DeviceId = DeviceId(14);
+
 /// What a sandbox is made with.
 pub struct Config {
     /// Runs guest code.
     pub platform: Arc<dyn Platform>,
     /// All memory of the sandbox.
     pub memory: Arc<MemoryFile>,
+    /// Makes pipes; the same that opens FIFOs.
+    pub pipes: Arc<Pipes>,
     /// What the first process sees as its file systems.
     pub mounts: Arc<MountNamespace>,
     /// The host name.
@@ -53,6 +65,10 @@ pub struct Kernel {
     pub memory: Arc<MemoryFile>,
     /// File systems.
     pub mounts: Arc<MountNamespace>,
+    /// Makes pipes.
+    pub pipes: Arc<Pipes>,
+    memfds: OnceLock<Memfds>,
+    anonymous: AnonymousFs,
     /// Clocks.
     pub clocks: Clocks,
     /// Timers on the host's clock.
@@ -98,6 +114,9 @@ impl Kernel {
             platform: config.platform,
             memory: config.memory,
             mounts: config.mounts,
+            pipes: config.pipes,
+            memfds: OnceLock::new(),
+            anonymous: AnonymousFs::new(ANONYMOUS_DEVICE),
             clocks,
             timers: Arc::new(TimerQueue::start()),
             pids: Pids::new(config.tasks_max),
@@ -124,6 +143,28 @@ impl Kernel {
     /// Parents, children, process groups, sessions: the outermost lock.
     pub fn tree(&self) -> MutexGuard<'_, TaskTree> {
         self.tree.lock()
+    }
+
+    /// An open file that no path leads to; /proc/pid/fd shows `anon_inode:` and `name`.
+    pub fn anonymous_file(
+        &self,
+        name: &str,
+        ops: Box<dyn FileOps>,
+        flags: OpenFlags,
+    ) -> Arc<FileDescription> {
+        let owner = (Uid::ROOT, Gid::ROOT);
+        let inode = AnonymousInode::new(&self.anonymous, FileKind::Anonymous, 0o600, owner, None);
+        let shown = format!("anon_inode:{name}");
+        FileDescription::new(Path::anonymous(shown.as_bytes(), inode), ops, flags)
+    }
+
+    /// Makes memfds. `ENOMEM`.
+    pub fn memfds(&self) -> Result<&Memfds, Errno> {
+        if let Some(memfds) = self.memfds.get() {
+            return Ok(memfds);
+        }
+        let made = Memfds::new(&self.memory, MEMFD_DEVICE)?;
+        Ok(self.memfds.get_or_init(|| made))
     }
 
     /// Whether a process's process group is orphaned.

@@ -82,27 +82,3 @@ fn truncate(line: &mut String) {
         line.push_str("...");
     }
 }
-
-/// Shows a flags value as `A|B|0x40`.
-#[derive(Clone, Copy, Debug)]
-pub struct Flags<'a, T>(pub &'a T);
-
-impl<T: bitflags::Flags<Bits: fmt::LowerHex + PartialEq + Default + Copy>> fmt::Display
-    for Flags<'_, T>
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut first = true;
-        let mut names = self.0.iter_names();
-        for (name, _) in names.by_ref() {
-            let bar = if first { "" } else { "|" };
-            write!(f, "{bar}{name}")?;
-            first = false;
-        }
-        let rest = names.remaining().bits();
-        if rest != Default::default() || first {
-            let bar = if first { "" } else { "|" };
-            write!(f, "{bar}{rest:#x}")?;
-        }
-        Ok(())
-    }
-}

@@ -20,6 +20,9 @@ numbers! {
     MINSIGSTKSZ 5120 "sigaltstack(2): the least size.";
 }
 
+/// The flag of mmap(2) that asks for a low address: there is none.
+pub const MAP_LOW: u32 = 0;
+
 abi_struct! {
     /// `struct stat`.
     pub struct Stat {

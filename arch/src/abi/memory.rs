@@ -34,6 +34,14 @@ flags! {
     FIXED_NOREPLACE MAP_FIXED_NOREPLACE 0x10_0000, "Exactly there, or EEXIST.";
 }
 
+impl MapFlags {
+    /// Whether an address below 2 GiB is asked for: MAP_32BIT, on x86-64 alone.
+    #[must_use]
+    pub const fn asks_low(self) -> bool {
+        self.bits() & crate::current::abi::MAP_LOW != 0
+    }
+}
+
 /// Bits of the kind in mmap(2)'s flags: `MAP_TYPE`.
 pub const MAP_TYPE: u32 = 0xf;
 

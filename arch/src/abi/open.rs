@@ -123,6 +123,12 @@ numbers! {
 }
 
 numbers! {
+    u64, utime_numbers = linux_raw_sys::general;
+    UTIME_NOW 0x3fff_ffff "utimensat(2), as nanoseconds: the present time.";
+    UTIME_OMIT 0x3fff_fffe "utimensat(2), as nanoseconds: leave as it is.";
+}
+
+numbers! {
     i32, at_fdcwd = linux_raw_sys::general;
     AT_FDCWD -100 "Relative to the working directory.";
 }

@@ -20,6 +20,9 @@ numbers! {
     MINSIGSTKSZ 2048 "sigaltstack(2): the least size.";
 }
 
+/// The flag of mmap(2) that asks for a low address.
+pub const MAP_LOW: u32 = MAP_32BIT;
+
 abi_struct! {
     /// `struct stat`.
     pub struct Stat {

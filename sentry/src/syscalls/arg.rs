@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use arch::abi::OpenFlags;
+use arch::abi::memory::{MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot};
 use base::{Addr, Errno, Pid, num};
 use mem::{UserPtr, UserStr};
 pub use vfs::Fd;
@@ -46,6 +48,10 @@ args! {
     i32: num::low_i32;
     u16: num::low16;
     Addr: Addr;
+    // Unknown bits are ignored, or refused where the rest is looked at.
+    OpenFlags: |raw| OpenFlags::from_bits_retain(num::low32(raw));
+    MapFlags: |raw| MapFlags::from_bits_retain(num::low32(raw));
+    Prot: |raw| Prot::from_bits_retain(num::low32(raw));
 }
 
 impl Arg for Fd {
@@ -121,4 +127,60 @@ impl Arg for ModeArg {
     fn show(raw: u64, _task: &Task, out: &mut String) {
         let _ = write!(out, "{:#o}", num::low32(raw));
     }
+}
+/// Longest extensible structure in bytes: a page, as Linux has it.
+const EXTENSIBLE_MAX: usize = 4096;
+
+/// Reads a structure of which the program's version has `size` bytes and the first version
+/// had `least`: what is missing is zero. `EINVAL` below `least`, `E2BIG` if what is not
+/// known here is not zero or beyond a page, `EFAULT`. Source: clone3(2), openat2(2).
+pub(super) fn read_extensible<T>(
+    task: &Task,
+    from: UserPtr<T>,
+    size: usize,
+    least: usize,
+) -> Result<T, Errno>
+where
+    T: zerocopy::FromBytes + zerocopy::IntoBytes + Default,
+{
+    if size < least {
+        return Err(Errno::EINVAL);
+    }
+    if size > EXTENSIBLE_MAX {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = vec![0; size];
+    if task.user().copy_in(from.addr(), &mut bytes)? < size {
+        return Err(Errno::EFAULT);
+    }
+    if bytes.iter().skip(size_of::<T>()).any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let mut value = T::default();
+    for (to, from) in value.as_mut_bytes().iter_mut().zip(&bytes) {
+        *to = *from;
+    }
+    Ok(value)
+}
+
+/// Implements [`Arg`] for flags of which an unknown bit is `EINVAL` before anything else is
+/// looked at.
+macro_rules! strict_flags {
+    ($($type:ty;)*) => {$(
+        impl Arg for $type {
+            fn from_raw(raw: u64) -> Result<Self, Errno> {
+                Self::from_bits(num::low32(raw)).ok_or(Errno::EINVAL)
+            }
+
+            fn show(raw: u64, _task: &Task, out: &mut String) {
+                let _ = write!(out, "{:?}", Self::from_bits_retain(num::low32(raw)));
+            }
+        }
+    )*};
+}
+
+strict_flags! {
+    MlockallFlags;
+    MremapFlags;
+    MsyncFlags;
 }

@@ -7,13 +7,12 @@ use arch::abi::process::{CLONE_ARGS_SIZE_VER0, CSIGNAL, CloneArgs, CloneFlags};
 use base::{Addr, Errno, num};
 use mem::UserPtr;
 use vfs::{Capabilities, Fd};
-use zerocopy::IntoBytes;
 
+use super::arg::read_extensible;
 use super::{Outcome, SysResult};
 use crate::task::{CloneRequest, Task};
 
 /// Most bytes of clone3(2)'s argument: a page.
-const ARGS_MAX: usize = 4096;
 
 fn request(flags: CloneFlags, signal: u64) -> CloneRequest {
     CloneRequest {
@@ -76,7 +75,7 @@ fn checked(flags: CloneFlags, signal: u64) -> Result<CloneRequest, Errno> {
 
 /// clone3(2). `E2BIG` for fields this kernel does not know, `EINVAL`, `EFAULT`.
 pub fn clone3(task: &mut Task, args: UserPtr<CloneArgs>, size: usize) -> SysResult {
-    let raw = read_args(task, args.addr(), size)?;
+    let raw = read_extensible(task, args, size, num::usize_of(CLONE_ARGS_SIZE_VER0))?;
     let flags = CloneFlags::from_bits(raw.flags).ok_or(Errno::EINVAL)?;
     if flags.contains(CloneFlags::DETACHED) || raw.flags & CSIGNAL & !0x80 != 0 {
         return Err(Errno::EINVAL.into());
@@ -102,28 +101,6 @@ pub fn clone3(task: &mut Task, args: UserPtr<CloneArgs>, size: usize) -> SysResu
         set_tid,
         ..request(flags, raw.exit_signal)
     })
-}
-
-fn read_args(task: &Task, at: Addr, size: usize) -> Result<CloneArgs, Errno> {
-    if size > ARGS_MAX {
-        return Err(Errno::E2BIG);
-    }
-    if num::u64_of(size) < CLONE_ARGS_SIZE_VER0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut bytes = vec![0; size];
-    if task.user().copy_in(at, &mut bytes)? < size {
-        return Err(Errno::EFAULT);
-    }
-    let known = size_of::<CloneArgs>();
-    if bytes.iter().skip(known).any(|byte| *byte != 0) {
-        return Err(Errno::E2BIG);
-    }
-    let mut args = CloneArgs::default();
-    for (to, from) in args.as_mut_bytes().iter_mut().zip(&bytes) {
-        *to = *from;
-    }
-    Ok(args)
 }
 
 /// One pid namespace, so one number; who asks needs rights over it.

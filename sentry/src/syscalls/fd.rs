@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use arch::abi::{
-    CloseRangeFlags, EventFdFlags, F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD,
-    F_GETFL, F_GETLEASE, F_GETLK, F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK,
-    F_OFD_SETLKW, F_RDLCK, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG,
-    F_UNLCK, F_WRLCK, FD_CLOEXEC, FIOCLEX, FIONBIO, FIONCLEX, Flock, LOCK_EX, LOCK_NB, LOCK_SH,
-    LOCK_UN, MemfdFlags, OpenFlags, SEEK_CUR, SEEK_END, SEEK_SET, Seals,
+use arch::abi::OpenFlags;
+use arch::abi::open::{CloseRangeFlags, Flock, MemfdFlags, Seals};
+use arch::abi::open::{
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK,
+    F_GETOWN, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETFD,
+    F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, F_WRLCK, FD_CLOEXEC,
+    LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, SEEK_CUR, SEEK_END, SEEK_SET,
 };
+use arch::abi::poll::EventFdFlags;
+use arch::abi::tty::{FIOCLEX, FIONBIO, FIONCLEX};
 use base::{Errno, Pid, Ready, num};
-use fs::memfd::Memfd;
 use fs::pipe::PipeEnd;
+use fs::tmpfs::Sealing;
 use mem::{UserPtr, UserStr};
-use vfs::{
-    Fd, FdTable, FileDescription, LockKind, LockOwner, OFFSET_MAX, OnExec, Path, RangeLock,
-};
+use vfs::{Fd, FdTable, FileDescription, LockKind, LockOwner, OFFSET_MAX, OnExec, Path, RangeLock};
 
 use super::{Outcome, SysResult};
 use crate::task::{Resource, Task};
@@ -140,27 +141,19 @@ fn of_kind(task: &Task, file: &FileDescription, command: u32, argument: u64) -> 
         F_SETPIPE_SZ => {
             let pipe = file.ops_as::<PipeEnd>().ok_or(Errno::EBADF)?;
             let size = usize::try_from(num::low32(argument)).map_err(|_| Errno::EINVAL)?;
-            let privileged = task
-                .caller()
-                .credentials
-                .capable(vfs::Capabilities::SYS_RESOURCE);
             Ok(Outcome::Return(num::u64_of(
-                pipe.set_capacity(size, privileged)?,
+                pipe.set_capacity(size, task.credentials())?,
             )))
         }
         F_ADD_SEALS => {
-            let memfd = file.ops_as::<Memfd>().ok_or(Errno::EINVAL)?;
             if !file.writes() {
                 return Err(Errno::EPERM.into());
             }
             let seals = Seals::from_bits(num::low32(argument)).ok_or(Errno::EINVAL)?;
-            memfd.add_seals(seals)?;
+            file.inode().add_seals(seals)?;
             Ok(Outcome::ZERO)
         }
-        F_GET_SEALS => {
-            let memfd = file.ops_as::<Memfd>().ok_or(Errno::EINVAL)?;
-            Ok(Outcome::Return(memfd.seals().bits().into()))
-        }
+        F_GET_SEALS => Ok(Outcome::Return(file.inode().seals()?.bits().into())),
         // No signal is ever sent for readiness; the owner is nobody.
         F_GETOWN | F_GETSIG => Ok(Outcome::ZERO),
         F_SETOWN | F_SETSIG if argument == 0 => Ok(Outcome::ZERO),
@@ -396,11 +389,10 @@ pub fn eventfd2(task: &mut Task, initial: u32, flags: u32) -> SysResult {
     let flags = EventFdFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let file = fs::eventfd::EventFd::new(initial, flags);
     let mut open = OpenFlags::RDWR;
-    open.set(
-        OpenFlags::NONBLOCK,
-        flags.contains(EventFdFlags::NONBLOCK),
-    );
-    let file = task.kernel.anonymous_file("[eventfd]", Box::new(file), open)?;
+    open.set(OpenFlags::NONBLOCK, flags.contains(EventFdFlags::NONBLOCK));
+    let file = task
+        .kernel
+        .anonymous_file("[eventfd]", Box::new(file), open);
     let close = flags.contains(EventFdFlags::CLOEXEC);
     Ok(install(task, file, on_exec(close))?.into())
 }
@@ -416,7 +408,23 @@ pub fn memfd_create(task: &mut Task, name: UserStr, flags: u32) -> SysResult {
             Errno::ENAMETOOLONG => Errno::EINVAL,
             other => other,
         })?;
-    let file = task.kernel.memfd(&name, flags, task.caller())?;
+    let sealing = match (
+        flags.contains(MemfdFlags::NOEXEC_SEAL),
+        flags.contains(MemfdFlags::ALLOW_SEALING),
+    ) {
+        (true, _) if flags.contains(MemfdFlags::EXEC) => return Err(Errno::EINVAL.into()),
+        (true, _) => Sealing::NoExec,
+        (false, true) => Sealing::Allowed,
+        (false, false) => Sealing::No,
+    };
+    if flags.contains(MemfdFlags::HUGETLB) {
+        // No huge pages are set aside.
+        return Err(Errno::ENOMEM.into());
+    }
+    let file = task
+        .kernel
+        .memfds()?
+        .create(&name, sealing, task.caller())?;
     let close = flags.contains(MemfdFlags::CLOEXEC);
     Ok(install(task, file, on_exec(close))?.into())
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use arch::abi::{Iovec, RwFlags, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
+use arch::abi::open::{Iovec, RwFlags};
+use arch::abi::open::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 use base::{Addr, Errno, Ready, num};
 use mem::{UserPtr, UserSlice};
-use vfs::{ByteSink, ByteSource, Fd, FileDescription, Source, UserSink, UserSource, Whence, Writer};
+use vfs::{
+    ByteSink, ByteSource, Fd, FileDescription, Source, UserSink, UserSource, Whence, Writer,
+};
 
 use super::{Outcome, SysErr, SysResult};
-use crate::signal::SIGXFSZ;
 use crate::task::{Resource, Task};
+use arch::abi::Signal;
 
 /// Bytes that one read or write moves at most: MAX_RW_COUNT.
 const RW_MAX: usize = 0x7fff_f000;
@@ -21,9 +24,9 @@ const COPY_BUFFER: usize = 64 << 10;
 /// What a write's errors do besides: SIGPIPE, SIGXFSZ.
 fn raise_for(task: &mut Task, result: &Result<usize, SysErr>) {
     match result {
-        Err(SysErr::Errno(Errno::EPIPE)) => task.raise(crate::signal::SIGPIPE),
+        Err(SysErr::Errno(Errno::EPIPE)) => task.raise(Signal::SIGPIPE),
         Err(SysErr::Errno(Errno::EFBIG)) if task.limit(Resource::Fsize) < u64::MAX => {
-            task.raise(SIGXFSZ);
+            task.raise(Signal::SIGXFSZ);
         }
         _ => {}
     }
@@ -163,13 +166,7 @@ pub fn writev(task: &mut Task, fd: Fd, vector: UserPtr<Iovec>, count: usize) -> 
 }
 
 /// preadv(2).
-pub fn preadv(
-    task: &mut Task,
-    fd: Fd,
-    vector: UserPtr<Iovec>,
-    count: usize,
-    at: i64,
-) -> SysResult {
+pub fn preadv(task: &mut Task, fd: Fd, vector: UserPtr<Iovec>, count: usize, at: i64) -> SysResult {
     let at = position(at)?;
     task.fds().get(fd)?;
     let ranges = ranges(task, vector, count)?;
@@ -280,13 +277,7 @@ pub fn fdatasync(task: &mut Task, fd: Fd) -> SysResult {
 }
 
 /// sync_file_range(2): as fdatasync(2) of the whole file. `ESPIPE` for streams.
-pub fn sync_file_range(
-    task: &mut Task,
-    fd: Fd,
-    offset: i64,
-    len: i64,
-    flags: u32,
-) -> SysResult {
+pub fn sync_file_range(task: &mut Task, fd: Fd, offset: i64, len: i64, flags: u32) -> SysResult {
     const ALL: u32 = 7;
     let file = task.fds().get_open(fd)?;
     if flags & !ALL != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {

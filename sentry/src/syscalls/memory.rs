@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arch::abi::{MAP_TYPE, MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot as ProtFlags};
+use arch::abi::memory::{
+    MAP_TYPE, MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot as ProtFlags,
+};
 use base::{Addr, Errno, PAGE_SIZE};
 use mem::{LockMode, MapRequest, Mappable, UserPtr};
 use platform::Prot;
@@ -43,7 +45,7 @@ pub fn mmap(
         prot: mem::prot_of(prot),
         max_prot,
         flags,
-        low: arch::map_low(flags),
+        low: flags.asks_low(),
         file,
     };
     Ok(Outcome::Return(task.memory().map(request)?.0))
@@ -56,25 +58,25 @@ fn mappable_of(
     prot: ProtFlags,
     flags: MapFlags,
 ) -> Result<(Arc<dyn Mappable>, Prot), Errno> {
-    let file = task.fds().get(fd.0)?;
+    let file = task.fds().get_open(fd)?;
     let shared = flags.bits() & MAP_TYPE != MapFlags::PRIVATE.bits();
     let mut max_prot = Prot::all();
-    if file.path().mount().flags().contains(MountFlags::NOEXEC) {
+    if file.path().mount().flags().contains(MountFlags::NO_EXEC) {
         if prot.contains(ProtFlags::EXEC) {
             return Err(Errno::EPERM);
         }
         max_prot.remove(Prot::EXEC);
     }
-    if !file.is_readable() {
+    if !file.reads() {
         return Err(Errno::EACCES);
     }
-    if shared && !file.is_writable() {
+    if shared && !file.writes() {
         if prot.contains(ProtFlags::WRITE) {
             return Err(Errno::EACCES);
         }
         max_prot.remove(Prot::WRITE);
     }
-    Ok((file.ops().mappable()?, max_prot))
+    Ok((file.mappable()?, max_prot))
 }
 
 /// munmap(2).
@@ -160,7 +162,7 @@ pub fn mlock(task: &mut Task, at: Addr, len: u64) -> SysResult {
 pub fn mlock2(task: &mut Task, at: Addr, len: u64, flags: u32) -> SysResult {
     let mode = match flags {
         0 => LockMode::Now,
-        arch::abi::MLOCK_ONFAULT => LockMode::OnFault,
+        arch::abi::memory::MLOCK_ONFAULT => LockMode::OnFault,
         _ => return Err(Errno::EINVAL.into()),
     };
     task.memory().lock(at, len, mode)?;

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use arch::abi::{
-    AT_REMOVEDIR, AtFlags, OpenFlags, OpenHow as RawHow, R_OK, RenameFlags, ResolveFlags, Statfs,
-    Timespec, Timeval, UTIME_NOW, UTIME_OMIT, W_OK, X_OK,
-};
+use arch::abi::open::{AT_REMOVEDIR, R_OK, UTIME_NOW, UTIME_OMIT, W_OK, X_OK};
+use arch::abi::open::{AtFlags, OpenHow as RawHow, RenameFlags, ResolveFlags};
+use arch::abi::stat::Statfs;
+use arch::abi::{OpenFlags, Timespec, Timeval};
 use base::time::Time;
 use base::{Errno, Gid, Ready, Uid, num};
 use mem::{UserPtr, UserStr};
 use vfs::permission::Access;
 use vfs::{
-    Caller, Credentials, DeviceId, Fd, FileDescription, FileKind, OnExec, Path, RenameMode, SetTime,
-    Walk, WalkFlags, Writer, ops,
+    Caller, Credentials, DeviceId, Fd, FileDescription, FileKind, OnExec, Path, RenameMode,
+    SetTime, Walk, WalkFlags, Writer, ops,
 };
 
 use super::arg::ModeArg;
@@ -84,12 +84,7 @@ impl Start {
 
 /// The place that `path` relative to `dirfd` names, or the descriptor's own for an empty
 /// path where `flags` have AT_EMPTY_PATH.
-pub(super) fn place_at(
-    task: &Task,
-    dirfd: Fd,
-    path: &[u8],
-    flags: AtFlags,
-) -> Result<Path, Errno> {
+pub(super) fn place_at(task: &Task, dirfd: Fd, path: &[u8], flags: AtFlags) -> Result<Path, Errno> {
     if path.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
         if dirfd == Fd::CWD {
             return Ok(task.fs().cwd());
@@ -138,7 +133,6 @@ fn open_in(task: &mut Task, dirfd: Fd, path: &[u8], how: RawHow, walk: WalkFlags
     } else {
         OnExec::Keep
     };
-    task.opened(&file, flags);
     Ok(Outcome::from(slot.fill(file, on_exec)))
 }
 
@@ -189,18 +183,18 @@ pub fn openat2(
     how: UserPtr<RawHow>,
     size: usize,
 ) -> SysResult {
-    let how: RawHow = super::read_extensible(task, how, size, size_of::<RawHow>())?;
+    let how: RawHow = super::arg::read_extensible(task, how, size, size_of::<RawHow>())?;
     let flags = u32::try_from(how.flags)
         .ok()
         .and_then(OpenFlags::from_bits)
         .ok_or(Errno::EINVAL)?;
     let resolve = ResolveFlags::from_bits(how.resolve).ok_or(Errno::EINVAL)?;
-    let creates = flags.intersects(OpenFlags::CREAT)
-        || flags.contains(OpenFlags::TMPFILE);
+    let creates = flags.intersects(OpenFlags::CREAT) || flags.contains(OpenFlags::TMPFILE);
     if how.mode & !0o7777 != 0 || (how.mode != 0 && !creates) {
         return Err(Errno::EINVAL.into());
     }
-    let with_path = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
+    let with_path =
+        OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
     if flags.contains(OpenFlags::PATH) && !with_path.contains(flags) {
         return Err(Errno::EINVAL.into());
     }
@@ -252,13 +246,7 @@ pub fn mknod(task: &mut Task, path: UserStr, mode: ModeArg, device: u64) -> SysR
 }
 
 /// mknodat(2). A mode without a type makes a regular file.
-pub fn mknodat(
-    task: &mut Task,
-    dirfd: Fd,
-    path: UserStr,
-    mode: ModeArg,
-    device: u64,
-) -> SysResult {
+pub fn mknodat(task: &mut Task, dirfd: Fd, path: UserStr, mode: ModeArg, device: u64) -> SysResult {
     const FORMAT: u32 = 0o170_000;
     let kind = if mode.0 & FORMAT == 0 {
         FileKind::Regular
@@ -351,13 +339,7 @@ pub fn rename(task: &mut Task, old: UserStr, new: UserStr) -> SysResult {
 }
 
 /// renameat(2).
-pub fn renameat(
-    task: &mut Task,
-    old_fd: Fd,
-    old: UserStr,
-    new_fd: Fd,
-    new: UserStr,
-) -> SysResult {
+pub fn renameat(task: &mut Task, old_fd: Fd, old: UserStr, new_fd: Fd, new: UserStr) -> SysResult {
     renameat2(task, old_fd, old, new_fd, new, 0)
 }
 
@@ -605,7 +587,7 @@ fn change_owner(task: &Task, place: &Path, uid: u32, gid: u32) -> SysResult {
 
 /// One time of utimensat(2). `EINVAL` for nanoseconds out of range.
 fn set_time(time: Timespec) -> Result<Option<SetTime>, Errno> {
-    Ok(match time.nsec {
+    Ok(match u64::try_from(time.nsec).map_err(|_| Errno::EINVAL)? {
         UTIME_NOW => Some(SetTime::Now),
         UTIME_OMIT => None,
         0..=999_999_999 => Some(SetTime::At(Time::new(time.sec, time.nsec))),
@@ -746,7 +728,7 @@ pub fn fallocate(task: &mut Task, fd: Fd, mode: u32, offset: i64, len: i64) -> S
 
 fn too_big(task: &mut Task, result: Result<(), Errno>) -> SysResult {
     if result == Err(Errno::EFBIG) && task.limit(Resource::Fsize) < u64::MAX {
-        task.raise(crate::signal::SIGXFSZ);
+        task.raise(arch::abi::Signal::SIGXFSZ);
     }
     result?;
     Ok(Outcome::ZERO)

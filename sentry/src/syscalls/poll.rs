@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arch::abi::{
-    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent, OpenFlags, PollEvents,
-    PollFd, SigSet, Timespec, Timeval,
-};
+use arch::abi::poll::{EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
+use arch::abi::poll::{PollEvents, PollFd};
+use arch::abi::{OpenFlags, SigSet, Timespec, Timeval};
 use base::{Addr, Errno, Pollable, Ready, num};
 use fs::epoll::{EpollFile, Watched};
 use fs::poll::{self, SELECT_EXCEPT, SELECT_READ, SELECT_WRITE};
@@ -15,7 +14,7 @@ use vfs::{Fd, FileDescription};
 
 use super::fd::{install, on_exec};
 use super::{Outcome, SysErr, SysResult};
-use crate::signal::Restart;
+use crate::signal::{Restart, RestartBlock};
 use crate::task::{Deadline, Resource, Task, Woken};
 
 /// Descriptors of one select(2): the highest that a table can have, plus one.
@@ -127,23 +126,26 @@ pub fn poll(task: &mut Task, fds: UserPtr<PollFd>, count: usize, timeout: i32) -
     let deadline = deadline(task, millis(timeout));
     let result = poll_in(task, fds, count, deadline);
     // A signal without a handler has it go on with what is left of the time.
-    restart_until(task, result, deadline, move |task, deadline| {
-        poll_in(task, fds, count, deadline)
-    })
+    match (result, deadline) {
+        (Err(SysErr::Restart(Restart::NoHand)), Some(until)) => {
+            Err(SysErr::Restart(Restart::Block(RestartBlock::Poll {
+                until,
+            })))
+        }
+        (other, _) => other,
+    }
 }
 
-/// A poll interrupted by a signal that no handler took is taken up again with the deadline
-/// it had, not with the whole timeout: restart_syscall(2).
-fn restart_until(
-    task: &mut Task,
-    result: SysResult,
-    deadline: Option<Deadline>,
-    again: impl Fn(&Task, Option<Deadline>) -> SysResult + Send + 'static,
-) -> SysResult {
-    match result {
-        Err(SysErr::Restart(Restart::NoHand)) if deadline.is_some() => {
-            task.set_restart(Box::new(move |task| again(task, deadline)));
-            Err(SysErr::Restart(Restart::Block))
+/// Goes on with a poll(2) that a signal without a handler interrupted, until the time it
+/// had at first: restart_syscall(2).
+pub(crate) fn poll_rest(task: &mut Task, args: &[u64; 6], until: Deadline) -> SysResult {
+    let [fds, count, ..] = *args;
+    let (fds, count) = (UserPtr::new(Addr(fds)), num::usize_of(count));
+    match poll_in(task, fds, count, Some(until)) {
+        Err(SysErr::Restart(Restart::NoHand)) => {
+            Err(SysErr::Restart(Restart::Block(RestartBlock::Poll {
+                until,
+            })))
         }
         other => other,
     }
@@ -159,7 +161,7 @@ pub fn ppoll(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, timespec(task, timeout)?);
-    task.set_temporary_mask(mask, mask_size)?;
+    task.take_temporary_mask(mask, mask_size)?;
     let result = poll_in(task, fds, count, deadline);
     put_left(task, timeout, deadline);
     result
@@ -324,7 +326,7 @@ pub fn pselect6(
     let deadline = deadline(task, timespec(task, timeout)?);
     if let Some(mask) = mask.non_null() {
         let [pointer, size] = mask.read(task.user())?;
-        task.set_temporary_mask(UserPtr::new(Addr(pointer)), num::usize_of(size))?;
+        task.take_temporary_mask(UserPtr::new(Addr(pointer)), num::usize_of(size))?;
     }
     let result = select_in(task, count, [reads, writes, exceptions], deadline);
     put_left(task, timeout, deadline);
@@ -347,7 +349,7 @@ pub fn epoll_create1(task: &mut Task, flags: u32) -> SysResult {
     let ops = Box::new(EpollFile::new());
     let file = task
         .kernel
-        .anonymous_file("[eventpoll]", ops, OpenFlags::RDWR)?;
+        .anonymous_file("[eventpoll]", ops, OpenFlags::RDWR);
     let close = flags & EPOLL_CLOEXEC != 0;
     Ok(install(task, file, on_exec(close))?.into())
 }
@@ -441,7 +443,7 @@ pub fn epoll_pwait(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, millis(timeout));
-    task.set_temporary_mask(mask, mask_size)?;
+    task.take_temporary_mask(mask, mask_size)?;
     epoll_in(task, epfd, out, max, deadline)
 }
 
@@ -456,6 +458,6 @@ pub fn epoll_pwait2(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, timespec(task, timeout)?);
-    task.set_temporary_mask(mask, mask_size)?;
+    task.take_temporary_mask(mask, mask_size)?;
     epoll_in(task, epfd, out, max, deadline)
 }

@@ -44,3 +44,10 @@ impl From<u64> for Outcome {
         Self::Return(value)
     }
 }
+
+impl From<vfs::Fd> for Outcome {
+    fn from(fd: vfs::Fd) -> Self {
+        // A descriptor that was given out is not negative.
+        Self::Return(u64::from(fd.0.unsigned_abs()))
+    }
+}

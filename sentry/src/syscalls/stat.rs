@@ -1,10 +1,9 @@
 //! stat(2), statx(2) and getdents64(2): what is told of files and directories.
 
-use arch::Stat;
-use arch::abi::{
-    AtFlags, DIRENT64_NAME, Device, FileMode, FileStat, Statx, StatxAttributes, StatxMask, Timespec,
-    dirent64_size,
-};
+use arch::abi::Stat;
+use arch::abi::open::{AtFlags, DIRENT64_NAME, dirent64_size};
+use arch::abi::stat::{Device, Statx, StatxAttributes, StatxMask};
+use arch::abi::{FileMode, FileStat, Timespec};
 use base::time::Time;
 use base::{Errno, num};
 use mem::{UserPtr, UserStr};
@@ -161,7 +160,9 @@ impl DirSink for Records {
 pub fn getdents64(task: &mut Task, fd: Fd, out: UserPtr<u8>, count: u32) -> SysResult {
     const _: () = assert!(DIRENT64_NAME == 19);
     let file = task.fds().get_open(fd)?;
-    let limit = usize::try_from(count).unwrap_or(DIRENTS_MAX).min(DIRENTS_MAX);
+    let limit = usize::try_from(count)
+        .unwrap_or(DIRENTS_MAX)
+        .min(DIRENTS_MAX);
     let mut records = Records {
         bytes: Vec::with_capacity(limit.min(32 << 10)),
         limit,

@@ -5,15 +5,21 @@
 //! Numbers: arch/x86/entry/syscalls/syscall_64.tbl and
 //! include/uapi/asm-generic/unistd.h of Linux; `-`: not on that architecture.
 
+use arch::abi::OpenFlags;
+use arch::abi::Stat;
+use arch::abi::memory::{MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot};
 use arch::abi::num;
+use arch::abi::open::{Iovec, OpenHow};
+use arch::abi::poll::{EpollEvent, PollFd};
 use arch::abi::prctl::{CapData, CapHeader};
 use arch::abi::process::{CloneArgs, Rlimit, Rusage, SchedParam, Sysinfo, Utsname};
 use arch::abi::signal::{Sigaction, StackT};
+use arch::abi::stat::{Statfs, Statx};
 use arch::abi::time::{Itimerspec, Itimerval, Sigevent, Timex, Timezone, Tms};
 use arch::abi::{SigInfo, SigSet, Timespec, Timeval};
 
 use super::SysResult;
-use super::arg::{Arg, Fd};
+use super::arg::{Arg, Fd, ModeArg};
 use super::*;
 use crate::task::Task;
 use base::{Addr, Pid};
@@ -276,6 +282,132 @@ syscalls! {
     ioprio_set 251 30 sched::ioprio_set(which: i32, who: i32, ioprio: u32) Partial("kept and told; single threads only");
     getcpu 309 168 sched::getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>) Full;
 
+    // ---- reading and writing
+    read 0 63 file::read(fd: Fd, buffer: UserPtr<u8>, count: usize) Full;
+    write 1 64 file::write(fd: Fd, buffer: UserPtr<u8>, count: usize) Full;
+    pread64 17 67 file::pread(fd: Fd, buffer: UserPtr<u8>, count: usize, at: i64) Full;
+    pwrite64 18 68 file::pwrite(fd: Fd, buffer: UserPtr<u8>, count: usize, at: i64) Full;
+    readv 19 65 file::readv(fd: Fd, vector: UserPtr<Iovec>, count: usize) Full;
+    writev 20 66 file::writev(fd: Fd, vector: UserPtr<Iovec>, count: usize) Full;
+    preadv 295 69 file::preadv(fd: Fd, vector: UserPtr<Iovec>, count: usize, at: i64) Full;
+    pwritev 296 70 file::pwritev(fd: Fd, vector: UserPtr<Iovec>, count: usize, at: i64) Full;
+    preadv2 327 286 file::preadv2(fd: Fd, vector: UserPtr<Iovec>, count: usize, at: i64, high: u64, flags: u32) Full;
+    pwritev2 328 287 file::pwritev2(fd: Fd, vector: UserPtr<Iovec>, count: usize, at: i64, high: u64, flags: u32) Full;
+    lseek 8 62 file::lseek(fd: Fd, offset: i64, whence: u32) Full;
+    fsync 74 82 file::fsync(fd: Fd) Full;
+    fdatasync 75 83 file::fdatasync(fd: Fd) Full;
+    sync_file_range 277 84 file::sync_file_range(fd: Fd, offset: i64, len: i64, flags: u32) Full;
+    syncfs 306 267 file::syncfs(fd: Fd) Full;
+    sync 162 81 file::sync() Full;
+    fadvise64 221 223 file::fadvise(fd: Fd, offset: i64, len: i64, advice: u32) Full;
+    readahead 187 213 file::readahead(fd: Fd, offset: i64, count: usize) Full;
+    sendfile 40 71 file::sendfile(output: Fd, input: Fd, offset: UserPtr<i64>, count: usize) Full;
+    copy_file_range 326 285 file::copy_file_range(input: Fd, input_at: UserPtr<i64>, output: Fd, output_at: UserPtr<i64>, count: usize, flags: u32) Full;
+    // ---- descriptors
+    close 3 57 fd::close(fd: Fd) Full;
+    close_range 436 436 fd::close_range(first: u32, last: u32, flags: u32) Full;
+    dup 32 23 fd::dup(old: Fd) Full;
+    dup2 33 - fd::dup2(old: Fd, new: Fd) Full;
+    dup3 292 24 fd::dup3(old: Fd, new: Fd, flags: u32) Full;
+    fcntl 72 25 fd::fcntl(fd: Fd, command: u32, argument: u64) Partial("no leases, no SIGIO");
+    flock 73 32 fd::flock(fd: Fd, operation: u32) Full;
+    ioctl 16 29 fd::ioctl(fd: Fd, command: u32, argument: u64) Partial("as the file offers");
+    pipe 22 - fd::pipe(out: UserPtr<[i32; 2]>) Full;
+    pipe2 293 59 fd::pipe2(out: UserPtr<[i32; 2]>, flags: u32) Full;
+    eventfd 284 - fd::eventfd(initial: u32) Full;
+    eventfd2 290 19 fd::eventfd2(initial: u32, flags: u32) Full;
+    memfd_create 319 279 fd::memfd_create(name: UserStr, flags: u32) Full;
+    // ---- paths
+    open 2 - path::open(path: UserStr, flags: OpenFlags, mode: ModeArg) Full;
+    openat 257 56 path::openat(dirfd: Fd, path: UserStr, flags: OpenFlags, mode: ModeArg) Full;
+    creat 85 - path::creat(path: UserStr, mode: ModeArg) Full;
+    openat2 437 437 path::openat2(dirfd: Fd, path: UserStr, how: UserPtr<OpenHow>, size: usize) Full;
+    mkdir 83 - path::mkdir(path: UserStr, mode: ModeArg) Full;
+    mkdirat 258 34 path::mkdirat(dirfd: Fd, path: UserStr, mode: ModeArg) Full;
+    mknod 133 - path::mknod(path: UserStr, mode: ModeArg, device: u64) Full;
+    mknodat 259 33 path::mknodat(dirfd: Fd, path: UserStr, mode: ModeArg, device: u64) Full;
+    symlink 88 - path::symlink(target: UserStr, path: UserStr) Full;
+    symlinkat 266 36 path::symlinkat(target: UserStr, dirfd: Fd, path: UserStr) Full;
+    link 86 - path::link(old: UserStr, new: UserStr) Full;
+    linkat 265 37 path::linkat(old_fd: Fd, old: UserStr, new_fd: Fd, new: UserStr, flags: u32) Full;
+    unlink 87 - path::unlink(path: UserStr) Full;
+    rmdir 84 - path::rmdir(path: UserStr) Full;
+    unlinkat 263 35 path::unlinkat(dirfd: Fd, path: UserStr, flags: u32) Full;
+    rename 82 - path::rename(old: UserStr, new: UserStr) Full;
+    renameat 264 38 path::renameat(old_fd: Fd, old: UserStr, new_fd: Fd, new: UserStr) Full;
+    renameat2 316 276 path::renameat2(old_fd: Fd, old: UserStr, new_fd: Fd, new: UserStr, flags: u32) Full;
+    readlink 89 - path::readlink(path: UserStr, buffer: UserPtr<u8>, size: i32) Full;
+    readlinkat 267 78 path::readlinkat(dirfd: Fd, path: UserStr, buffer: UserPtr<u8>, size: i32) Full;
+    chdir 80 49 path::chdir(path: UserStr) Full;
+    fchdir 81 50 path::fchdir(fd: Fd) Full;
+    chroot 161 51 path::chroot(path: UserStr) Full;
+    getcwd 79 17 path::getcwd(buffer: UserPtr<u8>, size: usize) Full;
+    umask 95 166 path::umask(mask: u32) Full;
+    access 21 - path::access(path: UserStr, mode: u32) Full;
+    faccessat 269 48 path::faccessat(dirfd: Fd, path: UserStr, mode: u32) Full;
+    faccessat2 439 439 path::faccessat2(dirfd: Fd, path: UserStr, mode: u32, flags: u32) Full;
+    chmod 90 - path::chmod(path: UserStr, mode: ModeArg) Full;
+    fchmodat 268 53 path::fchmodat(dirfd: Fd, path: UserStr, mode: ModeArg) Full;
+    fchmod 91 52 path::fchmod(fd: Fd, mode: ModeArg) Full;
+    chown 92 - path::chown(path: UserStr, uid: u32, gid: u32) Full;
+    lchown 94 - path::lchown(path: UserStr, uid: u32, gid: u32) Full;
+    fchownat 260 54 path::fchownat(dirfd: Fd, path: UserStr, uid: u32, gid: u32, flags: u32) Full;
+    fchown 93 55 path::fchown(fd: Fd, uid: u32, gid: u32) Full;
+    utimensat 280 88 path::utimensat(dirfd: Fd, path: UserStr, times: UserPtr<[Timespec; 2]>, flags: u32) Full;
+    futimesat 261 - path::futimesat(dirfd: Fd, path: UserStr, times: UserPtr<[Timeval; 2]>) Full;
+    utimes 235 - path::utimes(path: UserStr, times: UserPtr<[Timeval; 2]>) Full;
+    utime 132 - path::utime(path: UserStr, times: UserPtr<[i64; 2]>) Full;
+    truncate 76 45 path::truncate(path: UserStr, len: i64) Full;
+    ftruncate 77 46 path::ftruncate(fd: Fd, len: i64) Full;
+    fallocate 285 47 path::fallocate(fd: Fd, mode: u32, offset: i64, len: i64) Full;
+    statfs 137 43 path::statfs(path: UserStr, out: UserPtr<Statfs>) Full;
+    fstatfs 138 44 path::fstatfs(fd: Fd, out: UserPtr<Statfs>) Full;
+    // ---- attributes
+    stat 4 - stat::stat(path: UserStr, out: UserPtr<Stat>) Full;
+    lstat 6 - stat::lstat(path: UserStr, out: UserPtr<Stat>) Full;
+    fstat 5 80 stat::fstat(fd: Fd, out: UserPtr<Stat>) Full;
+    newfstatat 262 79 stat::newfstatat(dirfd: Fd, path: UserStr, out: UserPtr<Stat>, flags: u32) Full;
+    statx 332 291 stat::statx(dirfd: Fd, path: UserStr, flags: u32, mask: u32, out: UserPtr<Statx>) Full;
+    getdents64 217 61 stat::getdents64(fd: Fd, out: UserPtr<u8>, count: u32) Full;
+    // ---- extended attributes
+    getxattr 191 8 xattr::getxattr(path: UserStr, name: UserStr, out: UserPtr<u8>, size: usize) Full;
+    lgetxattr 192 9 xattr::lgetxattr(path: UserStr, name: UserStr, out: UserPtr<u8>, size: usize) Full;
+    fgetxattr 193 10 xattr::fgetxattr(fd: Fd, name: UserStr, out: UserPtr<u8>, size: usize) Full;
+    setxattr 188 5 xattr::setxattr(path: UserStr, name: UserStr, value: UserPtr<u8>, size: usize, flags: u32) Full;
+    lsetxattr 189 6 xattr::lsetxattr(path: UserStr, name: UserStr, value: UserPtr<u8>, size: usize, flags: u32) Full;
+    fsetxattr 190 7 xattr::fsetxattr(fd: Fd, name: UserStr, value: UserPtr<u8>, size: usize, flags: u32) Full;
+    listxattr 194 11 xattr::listxattr(path: UserStr, out: UserPtr<u8>, size: usize) Full;
+    llistxattr 195 12 xattr::llistxattr(path: UserStr, out: UserPtr<u8>, size: usize) Full;
+    flistxattr 196 13 xattr::flistxattr(fd: Fd, out: UserPtr<u8>, size: usize) Full;
+    removexattr 197 14 xattr::removexattr(path: UserStr, name: UserStr) Full;
+    lremovexattr 198 15 xattr::lremovexattr(path: UserStr, name: UserStr) Full;
+    fremovexattr 199 16 xattr::fremovexattr(fd: Fd, name: UserStr) Full;
+    // ---- readiness
+    poll 7 - poll::poll(fds: UserPtr<PollFd>, count: usize, timeout: i32) Full;
+    ppoll 271 73 poll::ppoll(fds: UserPtr<PollFd>, count: usize, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, mask_size: usize) Full;
+    select 23 - poll::select(count: i32, reads: UserPtr<u64>, writes: UserPtr<u64>, exceptions: UserPtr<u64>, timeout: UserPtr<Timeval>) Full;
+    pselect6 270 72 poll::pselect6(count: i32, reads: UserPtr<u64>, writes: UserPtr<u64>, exceptions: UserPtr<u64>, timeout: UserPtr<Timespec>, mask: UserPtr<[u64; 2]>) Full;
+    epoll_create 213 - poll::epoll_create(size: i32) Full;
+    epoll_create1 291 20 poll::epoll_create1(flags: u32) Full;
+    epoll_ctl 233 21 poll::epoll_ctl(epfd: Fd, operation: u32, fd: Fd, event: UserPtr<EpollEvent>) Full;
+    epoll_wait 232 - poll::epoll_wait(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: i32) Full;
+    epoll_pwait 281 22 poll::epoll_pwait(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, mask_size: usize) Full;
+    epoll_pwait2 441 441 poll::epoll_pwait2(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, mask_size: usize) Full;
+    // ---- memory
+    mmap 9 222 memory::mmap(at: Addr, len: u64, prot: Prot, flags: MapFlags, fd: Fd, offset: u64) Full;
+    munmap 11 215 memory::munmap(at: Addr, len: u64) Full;
+    mprotect 10 226 memory::mprotect(at: Addr, len: u64, prot: Prot) Full;
+    mremap 25 216 memory::mremap(old: Addr, old_len: u64, new_len: u64, flags: MremapFlags, new: Addr) Full;
+    madvise 28 233 memory::madvise(at: Addr, len: u64, advice: u32) Full;
+    brk 12 214 memory::brk(end: Addr) Full;
+    mincore 27 232 memory::mincore(at: Addr, len: u64, out: UserPtr<u8>) Full;
+    msync 26 227 memory::msync(at: Addr, len: u64, flags: MsyncFlags) Full;
+    mlock 149 228 memory::mlock(at: Addr, len: u64) Full;
+    mlock2 325 284 memory::mlock2(at: Addr, len: u64, flags: u32) Full;
+    munlock 150 229 memory::munlock(at: Addr, len: u64) Full;
+    mlockall 151 230 memory::mlockall(flags: MlockallFlags) Full;
+    munlockall 152 231 memory::munlockall() Full;
+    fchmodat2 452 452 path::fchmodat2(dirfd: Fd, path: UserStr, mode: ModeArg, flags: u32) Full;
     // ---- the system
     prctl 157 167 prctl::prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) Partial("what concerns names, signals, privileges and capabilities");
     arch_prctl 158 - prctl::arch_prctl(code: u32, addr: u64) Partial("the bases of FS and GS");

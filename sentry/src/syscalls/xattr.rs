@@ -1,6 +1,7 @@
 //! Extended attributes: xattr(7).
 
-use arch::abi::{AtFlags, XATTR_CREATE, XATTR_REPLACE};
+use arch::abi::open::AtFlags;
+use arch::abi::open::XattrFlags;
 use base::{Errno, num};
 use mem::{UserPtr, UserSlice, UserStr};
 use vfs::ops::{self, SetXattr, XATTR_NAME_MAX, XATTR_SIZE_MAX};
@@ -55,10 +56,10 @@ fn set(
     value: (UserPtr<u8>, usize),
     flags: u32,
 ) -> SysResult {
-    let how = match flags {
-        0 => SetXattr::Any,
-        XATTR_CREATE => SetXattr::Create,
-        XATTR_REPLACE => SetXattr::Replace,
+    let how = match XattrFlags::from_bits(flags) {
+        Some(flags) if flags.is_empty() => SetXattr::Any,
+        Some(XattrFlags::CREATE) => SetXattr::Create,
+        Some(XattrFlags::REPLACE) => SetXattr::Replace,
         _ => return Err(Errno::EINVAL.into()),
     };
     let name = read_name(task, name)?;

@@ -5,7 +5,7 @@ use base::Errno;
 use super::{RunState, Task};
 use crate::signal::{Restart, RestartBlock};
 use crate::syscalls::table::{self, Support};
-use crate::syscalls::{Outcome, SysErr, SysResult, futex, time};
+use crate::syscalls::{Outcome, SysErr, SysResult, futex, poll, time};
 use crate::trace;
 
 /// A call that a signal interrupted, until it is known whether a handler runs.
@@ -51,7 +51,7 @@ pub(super) fn rest(task: &mut Task, nr: u32, args: &[u64; 6], block: RestartBloc
     let result = match block {
         RestartBlock::Sleep { until, remaining } => time::sleep_rest(task, until, remaining),
         RestartBlock::Futex { until } => futex::wait_rest(task, args, until),
-        RestartBlock::Poll { until: _ } => Err(SysErr::Errno(Errno::EINTR)),
+        RestartBlock::Poll { until } => poll::poll_rest(task, args, until),
     };
     finish(task, nr, args, result)
 }

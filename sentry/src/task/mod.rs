@@ -33,6 +33,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 
+use arch::abi::Signal;
 use arch::abi::signal::StackT;
 use base::{Addr, Errno};
 use mem::{Mm, UserMemory};
@@ -40,7 +41,7 @@ use platform::Context;
 use vfs::{Caller, Credentials, FdTable};
 
 use crate::kernel::Kernel;
-use crate::signal::SigSet;
+use crate::signal::{Scope, SigInfo, SigSet};
 
 pub use arch::sigframe::FaultInfo;
 pub use block::{Deadline, Woken};
@@ -170,6 +171,13 @@ impl Task {
     /// Sets what the system call returns.
     pub(crate) fn answer(&mut self, value: u64) {
         self.context.get_mut().answer(value);
+    }
+
+    /// Sends this thread a signal for what its call did: SIGPIPE, SIGXFSZ.
+    pub(crate) fn raise(&self, signal: Signal) {
+        let scope = Scope::Thread(self.state.tid());
+        // A standard signal never fails for want of room.
+        let _ = self.state.group.send(scope, SigInfo::kernel(signal));
     }
 
     /// The stack pointer.
