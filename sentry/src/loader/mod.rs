@@ -167,12 +167,16 @@ fn new_memory(program: &Program<'_>) -> Result<(Arc<Mm>, Random), Errno> {
         .credentials
         .capable(vfs::Capabilities::IPC_LOCK);
     let memory_limits = program.limits.memory(free_to_lock);
-    let stack_top = layout::stack_top(random.stack).min(limits.max_address);
+    // A platform that keeps the top of the address space moves all of Linux's layout
+    // down: stack and mappings stay as far apart as they are there.
+    let kept = layout::USER_END.saturating_sub(limits.max_address.0);
+    let lower = |at: Addr| Addr(at.0.saturating_sub(kept)).page_down();
+    let stack_top = lower(layout::stack_top(random.stack));
     let min = Addr(layout::MMAP_MIN_ADDR).max(limits.min_address);
     let layout = Layout {
         min,
         max: limits.max_address,
-        mmap_top: layout::mmap_base(memory_limits.stack, random.mmap).min(limits.max_address),
+        mmap_top: lower(layout::mmap_base(memory_limits.stack, random.mmap)),
         mmap_bottom: Addr(limits.max_address.0 / 3).page_down(),
         stack_top,
         brk_start: min,

@@ -189,6 +189,9 @@ impl Task {
             false => self.fs().copy(),
         };
         let (group, kinship) = self.child_group(request, &hold);
+        // Leaf locks, each for its own statement.
+        let sched = self.state.sched.lock().for_child();
+        let mask = self.mask();
         let own_memory = !shares(CloneFlags::VM);
         let set = |flag, at: Addr| if shares(flag) { at } else { Addr::NULL };
         Ok(Seed {
@@ -201,14 +204,14 @@ impl Task {
                 memory,
                 fds,
                 fs,
-                sched: self.state.sched.lock().for_child(),
+                sched,
                 timer_slack: self.state.timer_slack.load(Ordering::Relaxed),
                 started: self.kernel.clocks.now(ClockId::Monotonic),
             },
             kinship,
             regs,
             fp,
-            mask: self.mask(),
+            mask,
             altstack: match own_memory || shares(CloneFlags::VFORK) {
                 true => self.altstack,
                 false => NO_STACK,
