@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod log;
+mod sandbox;
 
 use std::process::ExitCode;
 

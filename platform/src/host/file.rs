@@ -31,6 +31,11 @@ pub(super) const RULES: &[HostRule] = &[
     rule!(SYS_fdatasync, &[], "fdatasync(2) on host files"),
     rule!(SYS_fallocate, &[], "fallocate(2) on host files"),
     rule!(SYS_close, &[], "host files are closed when unused"),
+    rule!(
+        SYS_fcntl,
+        &[(1, 1)],
+        "F_GETFD: std checks what it closes where debug assertions are on",
+    ),
     rule!(SYS_fcntl, &[(1, 3)], "F_GETFL of inherited descriptors",),
     rule!(
         SYS_fcntl,

@@ -1,11 +1,18 @@
 //! `ringfence do`: one command in a sandbox.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use platform::host::setup::{Namespaces, close_from};
+use platform::ptrace;
+
 use super::Failure;
+use crate::log::Log;
+use crate::sandbox::{self, Plan, Volume};
 
 /// Runs one command in a sandbox.
 ///
@@ -103,15 +110,17 @@ pub(crate) enum Namespace {
     Net,
 }
 
-/// One `--volume`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Volume {
-    /// On the host.
-    pub(crate) source: PathBuf,
-    /// In the sandbox; absolute.
-    pub(crate) target: PathBuf,
-    /// Whether writes are refused.
-    pub(crate) read_only: bool,
+impl Namespace {
+    const fn of_host(self) -> Namespaces {
+        match self {
+            Self::User => Namespaces::USER,
+            Self::Mount => Namespaces::MOUNT,
+            Self::Pid => Namespaces::PID,
+            Self::Ipc => Namespaces::IPC,
+            Self::Uts => Namespaces::UTS,
+            Self::Net => Namespaces::NET,
+        }
+    }
 }
 
 fn parse_variable(text: &str) -> Result<(OsString, OsString), String> {
@@ -144,8 +153,71 @@ fn parse_volume(text: &str) -> Result<Volume, String> {
 
 /// Runs the verb; the command's exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let _ = arguments;
-    Err(Failure::own("not wired up yet"))
+    // What the caller left open is nobody's business in the sandbox.
+    close_from(3).map_err(|errno| Failure::own(format!("cannot close descriptors: {errno}")))?;
+    let log = match &arguments.debug_log {
+        Some(directory) => Log::create(directory, "do")?,
+        None => Log::default(),
+    };
+    let cwd = match &arguments.cwd {
+        Some(cwd) => cwd.clone(),
+        None if arguments.rootfs == Path::new("/") => std::env::current_dir()
+            .map_err(|error| Failure::own(format!("cannot tell the present directory: {error}")))?,
+        None => PathBuf::from("/"),
+    };
+    let mut without = Namespaces::empty();
+    for namespace in &arguments.without_namespaces {
+        without |= namespace.of_host();
+    }
+    let memory = match arguments.memory {
+        Some(mib) => mib.saturating_mul(1 << 20),
+        None => half_of_memory(),
+    };
+    sandbox::run(&Plan {
+        rootfs: arguments.rootfs,
+        volumes: arguments.volumes,
+        cwd: cwd.into_os_string().into_vec(),
+        argv: arguments
+            .command
+            .into_iter()
+            .map(OsString::into_vec)
+            .collect(),
+        envp: environment(arguments.variables),
+        as_root: arguments.root,
+        memory,
+        nullify: match arguments.ptrace_nullify {
+            Nullify::Sysemu => ptrace::Nullify::Sysemu,
+            Nullify::Getpid => ptrace::Nullify::Getpid,
+        },
+        strace: arguments.strace,
+        without,
+        log,
+    })
+}
+
+/// The caller's environment, with `changes` in place of variables of the same names.
+fn environment(changes: Vec<(OsString, OsString)>) -> Vec<Vec<u8>> {
+    let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    variables.extend(changes);
+    variables
+        .into_iter()
+        .map(|(key, value)| {
+            let mut variable = key.into_vec();
+            variable.push(b'=');
+            variable.extend(value.into_vec());
+            variable
+        })
+        .collect()
+}
+
+/// Half of the machine's memory in bytes; 1 GiB if the host does not tell.
+fn half_of_memory() -> u64 {
+    const KIB: u64 = 1 << 10;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(1 << 30, |kib| kib.saturating_mul(KIB / 2))
 }
 
 #[cfg(test)]

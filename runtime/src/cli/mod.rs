@@ -37,6 +37,12 @@ enum Verb {
 /// as env(1), nohup(1) and timeout(1) have it.
 pub(crate) const OWN_FAILURE: u8 = 125;
 
+/// The exit status for a command that is there but cannot be executed.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+
+/// The exit status for a command that is not there.
+pub(crate) const NOT_FOUND: u8 = 127;
+
 /// Parses the command line and runs the verb.
 pub(crate) fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -136,6 +136,28 @@ fn reap_now(pid: i32) -> Result<Option<Exit>, Errno> {
     }
 }
 
+/// Has this process ignore what a terminal or an impatient user sends: another one
+/// forwards it. Without effect on programs, whose signals are the sentry's affair.
+pub fn ignore_signals() -> Result<(), Errno> {
+    let ignored = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGWINCH,
+    ];
+    for signal in ignored {
+        // SAFETY: no handler is installed that could run.
+        unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) }
+            .map_err(from_nix)?;
+    }
+    Ok(())
+}
+
 /// Closes every descriptor from `first` on: close_range(2).
 pub fn close_from(first: u32) -> Result<(), Errno> {
     // SAFETY: no pointers; the caller owns nothing from `first` on that it still uses.
