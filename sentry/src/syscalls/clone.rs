@@ -12,8 +12,6 @@ use super::arg::read_extensible;
 use super::{Outcome, SysResult};
 use crate::task::{CloneRequest, Task};
 
-/// Most bytes of clone3(2)'s argument: a page.
-
 fn request(flags: CloneFlags, signal: u64) -> CloneRequest {
     CloneRequest {
         flags,

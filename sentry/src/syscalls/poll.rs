@@ -79,7 +79,8 @@ fn files(task: &Task, fds: impl Iterator<Item = i32>) -> Vec<Option<Arc<FileDesc
 }
 
 fn pollable(file: &Option<Arc<FileDescription>>) -> Option<&dyn Pollable> {
-    file.as_ref().map(|file| &**file as &dyn Pollable)
+    let file: &dyn Pollable = &**file.as_ref()?;
+    Some(file)
 }
 
 /// The bits of poll(2)'s 16-bit fields.
@@ -252,7 +253,10 @@ fn select_in(
     }
     let entries: Vec<poll::Entry<'_>> = wanted
         .iter()
-        .map(|(_, interest, file)| (Some(&**file as &dyn Pollable), *interest))
+        .map(|(_, interest, file)| {
+            let file: &dyn Pollable = &**file;
+            (Some(file), *interest)
+        })
         .collect();
     let (found, _) = wait_for_any(task, &entries, deadline)?;
     let mut answer: Vec<Option<FdSet>> = asked
