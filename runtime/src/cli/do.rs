@@ -1,18 +1,15 @@
 //! `ringfence do`: one command in a sandbox.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use platform::host::setup::{Namespaces, close_from};
-use platform::ptrace;
+use platform::host::setup::{self, Namespaces};
 
 use super::Failure;
 use crate::log::Log;
-use crate::sandbox::{self, Plan, Volume};
+use crate::sandbox::{self, Cwd, Identity, Plan, RunAs, Volume};
 
 /// Runs one command in a sandbox.
 ///
@@ -75,6 +72,19 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
+impl Namespace {
+    fn flag(self) -> Namespaces {
+        match self {
+            Self::User => Namespaces::USER,
+            Self::Mount => Namespaces::MOUNT,
+            Self::Pid => Namespaces::PID,
+            Self::Ipc => Namespaces::IPC,
+            Self::Uts => Namespaces::UTS,
+            Self::Net => Namespaces::NET,
+        }
+    }
+}
+
 /// `--platform`'s values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum PlatformChoice {
@@ -110,19 +120,6 @@ pub(crate) enum Namespace {
     Net,
 }
 
-impl Namespace {
-    const fn of_host(self) -> Namespaces {
-        match self {
-            Self::User => Namespaces::USER,
-            Self::Mount => Namespaces::MOUNT,
-            Self::Pid => Namespaces::PID,
-            Self::Ipc => Namespaces::IPC,
-            Self::Uts => Namespaces::UTS,
-            Self::Net => Namespaces::NET,
-        }
-    }
-}
-
 fn parse_variable(text: &str) -> Result<(OsString, OsString), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
@@ -153,71 +150,65 @@ fn parse_volume(text: &str) -> Result<Volume, String> {
 
 /// Runs the verb; the command's exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    // What the caller left open is nobody's business in the sandbox.
-    close_from(3).map_err(|errno| Failure::own(format!("cannot close descriptors: {errno}")))?;
+    // Descriptors that the caller left open are not for the sandbox.
+    setup::close_from(3)
+        .map_err(|errno| Failure::own(format!("cannot close descriptors: {errno}")))?;
     let log = match &arguments.debug_log {
         Some(directory) => Log::create(directory, "do")?,
         None => Log::default(),
     };
-    let cwd = match &arguments.cwd {
-        Some(cwd) => cwd.clone(),
-        None if arguments.rootfs == Path::new("/") => std::env::current_dir()
-            .map_err(|error| Failure::own(format!("cannot tell the present directory: {error}")))?,
-        None => PathBuf::from("/"),
+    sandbox::run(&plan(arguments)?, &log)
+}
+
+fn plan(arguments: Arguments) -> Result<Plan, Failure> {
+    let run_as = if arguments.root {
+        RunAs::Root
+    } else {
+        RunAs::Caller
     };
-    let mut without = Namespaces::empty();
-    for namespace in &arguments.without_namespaces {
-        without |= namespace.of_host();
+    let identity = Identity::current(run_as)
+        .map_err(|errno| Failure::own(format!("cannot tell who the caller is: {errno}")))?;
+    let mut namespaces = Namespaces::all();
+    for without in &arguments.without_namespaces {
+        namespaces -= without.flag();
     }
-    let memory = match arguments.memory {
-        Some(mib) => mib.saturating_mul(1 << 20),
-        None => half_of_memory(),
-    };
-    sandbox::run(&Plan {
+    Ok(Plan {
+        nullify: match arguments.ptrace_nullify {
+            Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
+            Nullify::Getpid => platform::ptrace::Nullify::Getpid,
+        },
+        memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),
+        cwd: working_directory(arguments.cwd, &arguments.rootfs),
         rootfs: arguments.rootfs,
         volumes: arguments.volumes,
-        cwd: cwd.into_os_string().into_vec(),
-        argv: arguments
-            .command
-            .into_iter()
-            .map(OsString::into_vec)
-            .collect(),
-        envp: environment(arguments.variables),
-        as_root: arguments.root,
-        memory,
-        nullify: match arguments.ptrace_nullify {
-            Nullify::Sysemu => ptrace::Nullify::Sysemu,
-            Nullify::Getpid => ptrace::Nullify::Getpid,
-        },
+        identity,
+        namespaces,
         strace: arguments.strace,
-        without,
-        log,
+        environment: environment(std::env::vars_os(), arguments.variables),
+        command: arguments.command,
     })
 }
 
-/// The caller's environment, with `changes` in place of variables of the same names.
-fn environment(changes: Vec<(OsString, OsString)>) -> Vec<Vec<u8>> {
-    let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    variables.extend(changes);
-    variables
-        .into_iter()
-        .map(|(key, value)| {
-            let mut variable = key.into_vec();
-            variable.push(b'=');
-            variable.extend(value.into_vec());
-            variable
-        })
-        .collect()
+/// Where to start: as asked for, or in the present directory of this machine's root.
+fn working_directory(asked: Option<PathBuf>, rootfs: &Path) -> Cwd {
+    match (asked, std::env::current_dir()) {
+        (Some(directory), _) => Cwd::Asked(directory),
+        (None, Ok(present)) if rootfs == Path::new("/") => Cwd::Preferred(present),
+        _ => Cwd::Preferred("/".into()),
+    }
 }
 
-/// Half of the machine's memory in bytes; 1 GiB if the host does not tell.
-fn half_of_memory() -> u64 {
-    const KIB: u64 = 1 << 10;
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(1 << 30, |kib| kib.saturating_mul(KIB / 2))
+/// The caller's variables with the given ones set.
+fn environment(
+    caller: impl Iterator<Item = (OsString, OsString)>,
+    set: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut all: Vec<_> = caller.collect();
+    for (name, value) in set {
+        all.retain(|(other, _)| *other != name);
+        all.push((name, value));
+    }
+    all
 }
 
 #[cfg(test)]

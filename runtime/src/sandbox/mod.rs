@@ -1,54 +1,60 @@
-//! A sandbox's two processes. The one that was called makes the other in new namespaces,
-//! writes its id maps, forwards signals to it and passes its exit status on; the other is
-//! the sentry, which confines itself before the first instruction of the program.
+//! One sandbox: its start, its confinement, its end.
 //!
-//! Between them is one pipe. Its first byte says that the id maps are written; each later
-//! one is the number of a signal; that it hangs up tells the sentry that its parent is gone.
+//! Two processes: the one that the caller started stays outside (`parent`): it writes
+//! the id maps, forwards signals, waits, and gives the terminal back. Its child is the
+//! sentry (`boot`): in new namespaces, confined, it runs the kernel. What the program
+//! finds is made by `mounts`, `stdio` and `program`. Nothing is executed anew.
+//! Order of the start: what needs privilege, then confinement, then the program's first
+//! byte. If the parent dies, the host kills the sentry, and with it the stubs.
 
-mod confine;
-mod files;
-mod sentry_process;
+mod boot;
+mod control;
+mod device;
+mod identity;
+mod mounts;
+mod parent;
+mod program;
+mod roots;
+mod stdio;
+mod trace;
 
-use std::io::{PipeWriter, Write};
-use std::os::fd::AsFd;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use fs::host_stdio::TerminalGuard;
-use platform::host::setup::{
-    Exit, Forked, IdMaps, Namespaces, current_ids, enter_check, fork_into, forward_signals,
-};
+use platform::host;
+use platform::host::setup::{self, Forked, Namespaces};
 
 use crate::cli::Failure;
 use crate::log::Log;
 
-/// What a sandbox is started with.
+pub(crate) use identity::{Identity, RunAs};
+
+/// What a sandbox is to be.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The directory on the host that is the root.
-    pub(crate) rootfs: PathBuf,
-    /// Host files that the program sees, and may change.
-    pub(crate) volumes: Vec<Volume>,
-    /// Where to start, as the program sees it.
-    pub(crate) cwd: Vec<u8>,
-    /// The program and its arguments; never empty.
-    pub(crate) argv: Vec<Vec<u8>>,
-    /// `NAME=value`.
-    pub(crate) envp: Vec<Vec<u8>>,
-    /// Whether it runs as root of the sandbox, whoever calls.
-    pub(crate) as_root: bool,
-    /// Bytes of memory for all of the sandbox.
-    pub(crate) memory: u64,
-    /// How the ptrace platform nullifies calls.
+    /// How a system call is kept from the host.
     pub(crate) nullify: platform::ptrace::Nullify,
-    /// Whether calls are shown on stderr.
+    /// Memory in bytes; `None`: half of the machine's.
+    pub(crate) memory: Option<u64>,
+    /// The host directory that is the root.
+    pub(crate) rootfs: PathBuf,
+    /// Host files and directories shown in it.
+    pub(crate) volumes: Vec<Volume>,
+    /// Who the program is.
+    pub(crate) identity: Identity,
+    /// Namespaces of the host to enter.
+    pub(crate) namespaces: Namespaces,
+    /// Prints each system call on stderr.
     pub(crate) strace: bool,
-    /// Namespaces of the host that the sentry does without.
-    pub(crate) without: Namespaces,
-    /// Where it is written down what was done.
-    pub(crate) log: Log,
+    /// Where to start.
+    pub(crate) cwd: Cwd,
+    /// The environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// The program and its arguments, the name first.
+    pub(crate) command: Vec<OsString>,
 }
 
-/// A host file or directory that is seen in the sandbox.
+/// A host file or directory shown in the sandbox.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Volume {
     /// On the host.
@@ -59,63 +65,49 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
 }
 
-/// Starts the sandbox, waits for its end, and gives the exit status to pass on.
-pub(crate) fn run(plan: &Plan) -> Result<u8, Failure> {
-    // Whatever the program does to the terminal is undone when this goes, even if the
-    // sentry was killed.
-    let _terminal = TerminalGuard::new(std::io::stdin().as_fd()).ok();
-    let (reader, writer) =
-        std::io::pipe().map_err(|error| Failure::own(format!("cannot make a pipe: {error}")))?;
-    let namespaces = Namespaces::all() - plan.without;
-    match fork_into(namespaces) {
+/// The working directory of the program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Cwd {
+    /// This one, or it is a mistake.
+    Asked(PathBuf),
+    /// This one if the sandbox has it, else the root.
+    Preferred(PathBuf),
+}
+
+/// Runs the sandbox to its end; the program's exit status. Returns in both processes,
+/// each of which then has nothing left to do but to exit with it.
+pub(crate) fn run(plan: &Plan, log: &Log) -> Result<u8, Failure> {
+    log.info(&format!("command {:?}", plan.command));
+    let (receiver, sender) =
+        host::pipe().map_err(|errno| Failure::own(format!("cannot make a pipe: {errno}")))?;
+    match setup::fork_into(plan.namespaces) {
         Ok(Forked::Child) => {
-            drop(writer);
-            sentry_process::run(plan, namespaces, reader)
+            drop(sender);
+            boot::boot(plan, receiver, log)
         }
         Ok(Forked::Parent(pid)) => {
-            drop(reader);
-            attend(plan, namespaces, pid, writer)
+            drop(receiver);
+            parent::attend(pid, plan, sender, log)
         }
-        Err(errno) => {
-            let refused = enter_check(namespaces);
-            Err(Failure::own(format!(
-                "the host refuses new namespaces ({refused}): {errno}; allow them (see `ringfence \
-                 doctor`), or accept a weaker sandbox with --without-namespace"
-            )))
-        }
+        Err(errno) => Err(refused(plan.namespaces, errno)),
     }
 }
 
-/// The parent's part, until the child ends.
-fn attend(
-    plan: &Plan,
-    namespaces: Namespaces,
-    pid: i32,
-    mut control: PipeWriter,
-) -> Result<u8, Failure> {
-    if namespaces.contains(Namespaces::USER) {
-        let (uid, gid, all) = current_ids();
-        IdMaps::of_caller(uid, gid, all)
-            .and_then(|maps| maps.write(pid))
-            .map_err(|errno| Failure::own(format!("cannot write the id maps: {errno}")))?;
-        plan.log.info(if all {
-            "ids of the user namespace are the caller's"
-        } else {
-            "the user namespace has the caller's own ids alone"
-        });
+/// Why there is no child in those namespaces, and what to do.
+fn refused(namespaces: Namespaces, errno: base::Errno) -> Failure {
+    let refused = setup::enter_check(namespaces);
+    if refused.is_empty() {
+        return Failure::own(format!("cannot start the sandbox's process: {errno}"));
     }
-    // The child may be gone already; then its status says why.
-    let _ = control.write_all(&[0]);
-    let exit = forward_signals(pid, |signal| {
-        if let Ok(number) = u8::try_from(signal) {
-            let _ = control.write_all(&[number]);
-        }
-    })
-    .map_err(|errno| Failure::own(format!("cannot wait for the sandbox: {errno}")))?;
-    match exit {
-        Exit::Status(status) => Ok(status),
-        Exit::Signal(signal) => Err(Failure::own(format!(
-            "the sandbox was ended by signal {signal} from outside of it or by the host's filter"
-        ))),
+    let mut flags = String::new();
+    for (name, _) in refused.iter_names() {
+        flags.push_str(&format!(
+            " --without-namespace {}",
+            name.to_ascii_lowercase()
+        ));
     }
+    Failure::own(format!(
+        "cannot enter new namespaces: the host refuses {refused} ({errno}); see `ringfence \
+         doctor`, or accept a weaker sandbox with{flags}"
+    ))
 }

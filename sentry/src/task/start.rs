@@ -334,6 +334,23 @@ impl Kernel {
         Ok(())
     }
 
+    /// Sends a signal as a key of the terminal does: to the foreground process group of the
+    /// main process's session, or to the main process's own if that session has no
+    /// terminal. `ESRCH` if it has ended.
+    pub fn signal_foreground(&self, signal: Signal) -> Result<(), Errno> {
+        let groups = {
+            let tree = self.tree();
+            let main = self.main().ok_or(Errno::ESRCH)?;
+            let node = tree.node(main).ok_or(Errno::ESRCH)?;
+            tree.members(tree.foreground(node.session).unwrap_or(node.pgrp))
+        };
+        for group in groups {
+            let info = SigInfo::kernel(signal);
+            group.send_from(Origin::Outside, Scope::Group, info, None)?;
+        }
+        Ok(())
+    }
+
     /// Ends all processes at once.
     pub fn kill_all(&self) {
         let tree = self.tree();

@@ -12,6 +12,6 @@ pub use capabilities::{drop_capabilities, no_new_privs};
 pub use mounts::{TreeAccess, clone_tree, empty_root, make_mounts_private};
 pub use namespaces::{IdMaps, Namespaces, enter_check, parse_id_map};
 pub use process::{
-    Exit, Forked, close_from, current_ids, die_with_parent, fork_into, forward_signals,
-    ignore_signals, limit_resources, wait_for,
+    Exit, Forked, Sender, block_signals, close_from, current_groups, current_ids, die_with_parent,
+    fork_into, forward_signals, limit_resources, take_umask, wait_for,
 };

@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::super::errors::{check_int, check_long, from_nix, last};
+use super::super::errors::{check_int, check_long, from_nix};
 use super::Namespaces;
 
 /// Which side of [`fork_into`] this is.
@@ -94,11 +94,20 @@ pub fn die_with_parent(parent_alive: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(poll.revents & libc::POLLHUP == 0)
 }
 
+/// Who sent a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// The host's kernel, to a whole process group: the terminal's keys and hang-up.
+    Kernel,
+    /// A process, with kill(2) and its kin.
+    Process,
+}
+
 /// Waits for child `pid` to end; signals that would end or be told to this process
 /// are given to `forward` instead, as their numbers.
 ///
 /// Blocks all signals of the calling thread for good.
-pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32)) -> Result<Exit, Errno> {
+pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32, Sender)) -> Result<Exit, Errno> {
     let mut all = SigSet::all();
     // Stopping and going on is between the shell and this process.
     for signal in [
@@ -114,16 +123,41 @@ pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32)) -> Result<Exit, E
         if let Some(exit) = reap_now(pid)? {
             return Ok(exit);
         }
-        let mut number = 0;
-        // SAFETY: [buffer] a live set and a live int.
-        let error = unsafe { libc::sigwait(std::ptr::from_ref(all.as_ref()), &mut number) };
-        if error != 0 {
-            return Err(last());
-        }
-        if number != libc::SIGCHLD {
-            forward(number);
+        // SAFETY: a plain struct, for which all zeros are valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: [buffer] a live set and a live siginfo.
+        let number = unsafe { libc::sigwaitinfo(std::ptr::from_ref(all.as_ref()), &raw mut info) };
+        let sender = if info.si_code > 0 {
+            Sender::Kernel
+        } else {
+            Sender::Process
+        };
+        match check_int(number) {
+            Ok(_) if number == libc::SIGCHLD => {}
+            Ok(_) => forward(number, sender),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
         }
     }
+}
+
+/// Blocks all signals for this thread and those it starts, but for the ones that an
+/// instruction of its own raises: what reaches the sentry's process is the parent's to
+/// forward.
+pub fn block_signals() -> Result<(), Errno> {
+    let mut all = SigSet::all();
+    for signal in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGTRAP,
+        Signal::SIGABRT,
+        Signal::SIGSYS,
+    ] {
+        all.remove(signal);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(from_nix)
 }
 
 /// Reaps child `pid` if it has ended.
@@ -134,28 +168,6 @@ fn reap_now(pid: i32) -> Result<Option<Exit>, Errno> {
         Ok(_) => wait_for(pid).map(Some),
         Err(error) => Err(from_nix(error)),
     }
-}
-
-/// Has this process ignore what a terminal or an impatient user sends: another one
-/// forwards it. Without effect on programs, whose signals are the sentry's affair.
-pub fn ignore_signals() -> Result<(), Errno> {
-    let ignored = [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGTERM,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGPIPE,
-        Signal::SIGALRM,
-        Signal::SIGWINCH,
-    ];
-    for signal in ignored {
-        // SAFETY: no handler is installed that could run.
-        unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) }
-            .map_err(from_nix)?;
-    }
-    Ok(())
 }
 
 /// Closes every descriptor from `first` on: close_range(2).
@@ -172,6 +184,20 @@ pub fn current_ids() -> (u32, u32, bool) {
     let uid = nix::unistd::geteuid();
     let gid = nix::unistd::getegid();
     (uid.as_raw(), gid.as_raw(), uid.is_root())
+}
+
+/// Supplementary groups: getgroups(2).
+pub fn current_groups() -> Result<Vec<u32>, Errno> {
+    let groups = nix::unistd::getgroups().map_err(from_nix)?;
+    Ok(groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
+}
+
+/// The permission bits that new files do not get: umask(2). None are held back from
+/// here on: the sentry makes host files with exactly the bits it means.
+#[must_use]
+pub fn take_umask() -> u16 {
+    let old = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    u16::try_from(old.bits()).unwrap_or(0o022)
 }
 
 /// No core files of the sentry; as many descriptors as the hard limit allows.

@@ -1,0 +1,303 @@
+//! The sentry's process, from its first moment in new namespaces to the program's end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use base::{Errno, Gid, Pid, Uid};
+use fs::dev::Devices;
+use fs::host_stdio::Watcher;
+use fs::hostfs::Descriptors;
+use fs::pipe::Pipes;
+use platform::Platform;
+use platform::host::setup::{self, Namespaces};
+use platform::host::{self, SENTRY_RULES};
+use platform::memory::MemoryFile;
+use platform::ptrace::{Options, Ptrace};
+use sentry::kernel::{Config, Init, Kernel};
+use sentry::task::{FirstProgram, FsContext, Limits, StartError};
+use sentry::trace::TraceSink;
+use vfs::{Caller, Capabilities, Credentials, Walk, WalkFlags, Writer, install_special};
+
+use super::control::ControlReceiver;
+use super::mounts::Builder;
+use super::roots::Roots;
+use super::{Plan, device, program, stdio, trace};
+use crate::cli::{Failure, OWN_FAILURE};
+use crate::log::Log;
+
+/// Tasks at a time, each with a host thread and a stub thread.
+const TASKS_MAX: usize = 4096;
+
+/// The sandbox's host name.
+const HOSTNAME: &[u8] = b"ringfence";
+
+/// What the sentry has when it is confined and can need nothing more of the host.
+struct Confined {
+    platform: Arc<dyn Platform>,
+    memory: Arc<MemoryFile>,
+    roots: Roots,
+    /// How many descriptors the process may have open.
+    descriptors: u64,
+    /// The caller's.
+    umask: u16,
+}
+
+/// The child's whole life; the program's exit status.
+pub(super) fn boot(plan: &Plan, control: OwnedFd, log: &Log) -> Result<u8, Failure> {
+    let control = ControlReceiver::new(control);
+    let failed = |errno| Failure::own(format!("cannot prepare the sandbox's process: {errno}"));
+    setup::block_signals().map_err(failed)?;
+    if !setup::die_with_parent(control.pipe().as_fd()).map_err(failed)? || !control.wait_for_go() {
+        // The parent is gone, or says itself what is wrong.
+        return Ok(OWN_FAILURE);
+    }
+    let confined = confine(plan, log)?;
+    let status = run(plan, confined, control, log)?;
+    log.info(&format!("the program ended with status {status}"));
+    Ok(status)
+}
+
+/// Takes hold of what the sandbox needs, then gives up the rest of the host.
+fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
+    let failed = |what: &'static str| {
+        move |errno: Errno| Failure::own(format!("cannot {what}: {errno}; see `ringfence doctor`"))
+    };
+    say_namespaces(plan.namespaces, log);
+    let own_mounts = plan.namespaces.contains(Namespaces::MOUNT);
+    if own_mounts {
+        setup::make_mounts_private().map_err(failed("make the mounts private"))?;
+    }
+    let roots = Roots::open(plan, log)?;
+    let memory = memory(plan, log)?;
+    // On this thread, which lives as long as the process: stubs die with it.
+    let options = Options {
+        nullify: plan.nullify,
+    };
+    let platform = Ptrace::start(&memory, options)
+        .map_err(|error| Failure::own(format!("cannot start the ptrace platform: {error}")))?;
+    log.info(&format!(
+        "platform {}, calls caught by {:?}, stubs started",
+        platform.name(),
+        plan.nullify
+    ));
+    if own_mounts {
+        setup::empty_root().map_err(failed("enter an empty root"))?;
+        log.info("in minimal root: empty, read-only, nothing else mounted");
+    }
+    setup::no_new_privs().map_err(failed("give up gaining privileges"))?;
+    let descriptors = setup::limit_resources().map_err(failed("set resource limits"))?;
+    log.info(&format!(
+        "no core files, at most {descriptors} descriptors, no new privileges"
+    ));
+    let umask = setup::take_umask();
+    let kept = capabilities(plan);
+    setup::drop_capabilities(kept.bits()).map_err(failed("drop capabilities"))?;
+    log.info(&format!("capabilities kept: {}", names(kept)));
+    filter(&*platform, log)?;
+    Ok(Confined {
+        platform,
+        memory,
+        roots,
+        descriptors,
+        umask,
+    })
+}
+
+fn say_namespaces(namespaces: Namespaces, log: &Log) {
+    let has = |one| namespaces.contains(one);
+    let say = |one, name: &str| {
+        if has(one) {
+            log.info(&format!("in new {name} namespace"));
+        } else {
+            log.warn(&format!("in the caller's {name} namespace, as asked for"));
+        }
+    };
+    say(Namespaces::USER, "user");
+    let three = Namespaces::MOUNT | Namespaces::IPC | Namespaces::UTS;
+    if has(three) {
+        log.info("in new mount, IPC and UTS namespaces");
+    } else {
+        say(Namespaces::MOUNT, "mount");
+        say(Namespaces::IPC, "IPC");
+        say(Namespaces::UTS, "UTS");
+    }
+    say(Namespaces::PID, "PID");
+    say(Namespaces::NET, "network");
+}
+
+/// All memory of the sandbox.
+fn memory(plan: &Plan, log: &Log) -> Result<Arc<MemoryFile>, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::own(format!("cannot make the sandbox's memory: {error}"))
+    };
+    let limit = match plan.memory {
+        Some(limit) => limit,
+        None => {
+            host::sysinfo()
+                .map_err(|errno| failed(&errno))?
+                .total_memory
+                / 2
+        }
+    };
+    log.info(&format!("memory limit {limit} bytes"));
+    MemoryFile::create(limit).map_err(|error| failed(&error))
+}
+
+/// What host files are served with, besides their owners' rights.
+fn capabilities(plan: &Plan) -> Capabilities {
+    let reading = Capabilities::DAC_READ_SEARCH;
+    if plan.volumes.iter().all(|volume| volume.read_only) {
+        return reading;
+    }
+    reading
+        | Capabilities::CHOWN
+        | Capabilities::DAC_OVERRIDE
+        | Capabilities::FOWNER
+        | Capabilities::FSETID
+        | Capabilities::SETFCAP
+}
+
+fn names(capabilities: Capabilities) -> String {
+    let names: Vec<_> = capabilities.iter_names().map(|(name, _)| name).collect();
+    names.join(", ")
+}
+
+/// From here on, any host call that is not on the list kills the sentry.
+fn filter(platform: &dyn Platform, log: &Log) -> Result<(), Failure> {
+    let failed = |error: setup::seccomp::FilterError| {
+        Failure::own(format!("cannot confine the sentry's host calls: {error}"))
+    };
+    let mut rules = SENTRY_RULES.to_vec();
+    rules.extend(platform.host_rules());
+    let count: usize = rules.iter().map(|rules| rules.len()).sum();
+    let program = setup::seccomp::compile(&rules).map_err(failed)?;
+    setup::seccomp::install(&program).map_err(failed)?;
+    log.info(&format!(
+        "seccomp filter installed: {count} rules, {} instructions, death for the rest",
+        program.len()
+    ));
+    Ok(())
+}
+
+/// The kernel, for nobody's program: what it does on its own behalf.
+fn kernel_caller() -> Caller {
+    let credentials = Credentials::new(Uid(0), Gid(0), Arc::from([]), Capabilities::all());
+    Caller {
+        credentials: Arc::new(credentials),
+        tid: Pid(0),
+        tgid: Pid(0),
+    }
+}
+
+/// Makes the kernel and the program in it, and waits for the end.
+fn run(
+    plan: &Plan,
+    confined: Confined,
+    control: ControlReceiver,
+    log: &Log,
+) -> Result<u8, Failure> {
+    let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
+    let caller = kernel_caller();
+    let limit = usize::try_from(confined.descriptors).unwrap_or(usize::MAX);
+    let builder = Builder {
+        plan,
+        memory: &confined.memory,
+        descriptors: &Descriptors::new(limit),
+        kernel: &caller,
+    };
+    let pipes = Pipes::new(device::PIPES);
+    install_special(Arc::new(Devices::new(&confined.memory, &pipes)));
+    let mounts = builder.build(confined.roots)?;
+    let trace = plan
+        .strace
+        .then(|| -> Arc<dyn TraceSink> { Arc::new(trace::Stderr) });
+    let kernel = Kernel::new(Config {
+        platform: confined.platform,
+        memory: confined.memory,
+        pipes,
+        mounts: Arc::clone(&mounts),
+        hostname: HOSTNAME.to_vec(),
+        tasks_max: TASKS_MAX,
+        init: Init::Reaper,
+        trace,
+    });
+    let watcher = Watcher::new().map_err(failed)?;
+    let root = mounts.root();
+    let writer = Writer {
+        caller: &caller,
+        size_limit: u64::MAX,
+    };
+    let fds = stdio::table(&watcher, plan, &root, &writer, log).map_err(failed)?;
+    spawn("watcher", move || watcher.run())?;
+    let signalled = Arc::clone(&kernel);
+    spawn("control", move || control.serve(&signalled))?;
+    start(&kernel, plan, fds, confined.umask, log)?;
+    let status = kernel.wait_exit();
+    report(&kernel, plan, log);
+    Ok(status.shell_status())
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    const STACK: usize = 256 << 10;
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| Failure::own(format!("cannot start the thread `{name}`: {error}")))
+}
+
+/// Starts the program.
+fn start(
+    kernel: &Arc<Kernel>,
+    plan: &Plan,
+    fds: Arc<vfs::FdTable>,
+    umask: u16,
+    log: &Log,
+) -> Result<(), Failure> {
+    let caller = Caller {
+        credentials: program::credentials(&plan.identity),
+        tid: Pid(0),
+        tgid: Pid(0),
+    };
+    let root = kernel.mounts.root();
+    let cwd = program::directory(plan, &root, &caller, log)?;
+    let bytes = |text: &std::ffi::OsString| text.clone().into_encoded_bytes();
+    let argv: Vec<_> = plan.command.iter().map(bytes).collect();
+    let name = argv.first().cloned().unwrap_or_default();
+    let walk = Walk {
+        root: &root,
+        start: &cwd,
+        caller: &caller,
+        flags: WalkFlags::empty(),
+    };
+    let path = program::find(&name, plan, &walk)
+        .map_err(|errno| program::not_started(plan, StartError::Exec(errno)))?;
+    log.info(&format!("starting {}", path.escape_ascii()));
+    let context = FsContext::new(root.clone(), cwd.clone());
+    context.set_umask(umask);
+    kernel
+        .start_init(FirstProgram {
+            path,
+            argv,
+            envp: program::environment(plan),
+            fds,
+            fs: context,
+            credentials: caller.credentials.clone(),
+            limits: Limits::default(),
+        })
+        .map(drop)
+        .map_err(|why| program::not_started(plan, why))
+}
+
+/// What the program called that is not there: into the log, and after a trace.
+fn report(kernel: &Kernel, plan: &Plan, log: &Log) {
+    log.info(&format!("{} system calls", kernel.calls()));
+    for (name, count) in kernel.unsupported() {
+        let line = format!("unsupported: {name}, {count} times");
+        log.warn(&line);
+        if plan.strace {
+            crate::cli::say(&line);
+        }
+    }
+}
