@@ -28,6 +28,9 @@ use crate::log::Log;
 /// Tasks at a time, each with a host thread and a stub thread.
 const TASKS_MAX: usize = 4096;
 
+/// Heaps of the sentry's allocator: as many threads allocate without waiting.
+const ARENAS: i32 = 4;
+
 /// The sandbox's host name.
 const HOSTNAME: &[u8] = b"ringfence";
 
@@ -47,6 +50,7 @@ pub(super) fn boot(plan: &Plan, control: OwnedFd, log: &Log) -> Result<u8, Failu
     let control = ControlReceiver::new(control);
     let failed = |errno| Failure::own(format!("cannot prepare the sandbox's process: {errno}"));
     setup::block_signals().map_err(failed)?;
+    setup::limit_arenas(ARENAS).map_err(failed)?;
     if !setup::die_with_parent(control.pipe().as_fd()).map_err(failed)? || !control.wait_for_go() {
         // The parent is gone, or says itself what is wrong.
         return Ok(OWN_FAILURE);

@@ -13,5 +13,5 @@ pub use mounts::{TreeAccess, clone_tree, empty_root, make_mounts_private};
 pub use namespaces::{IdMaps, Namespaces, enter_check, parse_id_map};
 pub use process::{
     Exit, Forked, Sender, block_signals, close_from, current_groups, current_ids, die_with_parent,
-    fork_into, forward_signals, limit_resources, take_umask, wait_for,
+    fork_into, forward_signals, limit_arenas, limit_resources, take_umask, wait_for,
 };

@@ -200,6 +200,17 @@ pub fn take_umask() -> u16 {
     u16::try_from(old.bits()).unwrap_or(0o022)
 }
 
+/// Bounds the C library's allocator to `arenas` heaps. Without a bound it opens a file of
+/// /sys to count processors once there are several threads, which no filter lets it; each
+/// heap also keeps memory of its own. `EINVAL` if it refuses.
+pub fn limit_arenas(arenas: i32) -> Result<(), Errno> {
+    // SAFETY: [single] no other thread allocates yet.
+    match unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) } {
+        1 => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// No core files of the sentry; as many descriptors as the hard limit allows.
 /// Gives that limit.
 pub fn limit_resources() -> Result<u64, Errno> {

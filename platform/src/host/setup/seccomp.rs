@@ -50,7 +50,7 @@ pub fn compile(rules: &[&[HostRule]]) -> Result<BpfProgram, FilterError> {
     )
     .map_err(failed)?;
     let mut program: BpfProgram = filter.try_into().map_err(failed)?;
-    prepend_clone3(&mut program);
+    prepend_answers(&mut program).map_err(failed)?;
     Ok(program)
 }
 
@@ -69,21 +69,29 @@ fn conditions(rule: &HostRule) -> Result<Vec<SeccompCondition>, seccompiler::Bac
     equal.chain(masked).collect()
 }
 
-/// `if nr == clone3 return ENOSYS`, before everything else. The program's first
-/// instructions check the architecture; clone3 has one number on both that we run on.
-fn prepend_clone3(program: &mut BpfProgram) {
+/// Calls of the C library that get an answer in place of an end, before everything else:
+/// clone3(2) (see [`compile`]), and openat(2), with which its allocator looks into /proc and
+/// /sys when it makes a heap or gives one back. There is nothing to find in an empty root;
+/// the sentry's own wrappers open with openat2(2) alone.
+fn prepend_answers(program: &mut BpfProgram) -> Result<(), seccompiler::BackendError> {
     const LOAD_NR: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    const CLONE3: u32 = 435;
     const RET_ERRNO: u32 = 0x0005_0000;
-    let instruction = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
-    let head = [
-        instruction(LOAD_NR, 0, 0, 0),
-        instruction(JUMP_EQUAL, 0, 1, CLONE3),
-        instruction(RETURN, 0, 0, RET_ERRNO | u32::from(Errno::ENOSYS.0)),
+    let answers = [
+        (libc::SYS_clone3, Errno::ENOSYS),
+        (libc::SYS_openat, Errno::ENOENT),
     ];
+    let instruction = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
+    let mut head = vec![instruction(LOAD_NR, 0, 0, 0)];
+    for (nr, errno) in answers {
+        let nr = u32::try_from(nr)
+            .map_err(|_| seccompiler::BackendError::FilterTooLarge(program.len()))?;
+        head.push(instruction(JUMP_EQUAL, 0, 1, nr));
+        head.push(instruction(RETURN, 0, 0, RET_ERRNO | u32::from(errno.0)));
+    }
     program.splice(0..0, head);
+    Ok(())
 }
 
 /// Installs `program` on all threads of the process: SECCOMP_FILTER_FLAG_TSYNC. There
