@@ -52,7 +52,7 @@ pub(super) fn directory(
     match &plan.cwd {
         Cwd::Asked(path) => enter(path).map_err(|errno: Errno| {
             Failure::own(format!(
-                "cannot start in the directory `{}`: {errno}",
+                "cannot start in the directory `{}`: {errno}; name another with --cwd",
                 path.display()
             ))
         }),
