@@ -26,3 +26,6 @@ bin_dir() { echo "$(target_dir)/$(host_triple)/$1"; }
 
 # An ordinary user to run as: nobody's rights, no groups.
 as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups -- "$@"; }
+
+# Whether this host lets WHO (a command prefix, possibly `env`) make the namespaces of a sandbox.
+can_sandbox() { "$@" unshare --user --map-root-user --mount --pid --fork --ipc --uts --net true 2>/dev/null; }
