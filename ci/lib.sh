@@ -24,8 +24,9 @@ target_dir() {
 # Where binaries of PROFILE lie: .cargo/config.toml builds for an explicit target.
 bin_dir() { echo "$(target_dir)/$(host_triple)/$1"; }
 
-# An ordinary user to run as: nobody's rights, no groups.
-as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups -- "$@"; }
+# What runs a command as an ordinary user: nobody's rights, no groups.
+# shellcheck disable=SC2034 # for the scripts that source this
+as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups --)
 
 # Whether this host lets WHO (a command prefix, possibly `env`) make the namespaces of a sandbox.
 can_sandbox() { "$@" unshare --user --map-root-user --mount --pid --fork --ipc --uts --net true 2>/dev/null; }

@@ -67,13 +67,8 @@ impl Log {
             now.subsec_micros(),
             text.escape_debug()
         );
-        if line.len() >= LINE_MAX {
-            let end = (0..LINE_MAX)
-                .rev()
-                .find(|end| line.is_char_boundary(*end))
-                .unwrap_or(0);
-            line.truncate(end);
-        }
+        // Room for the line's end.
+        line.truncate(line.floor_char_boundary(LINE_MAX - 1));
         line.push('\n');
         if let Ok(mut file) = file.lock() {
             let _ = file.write_all(line.as_bytes());

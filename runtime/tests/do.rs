@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// `ringfence do`, with what follows.
@@ -18,6 +19,20 @@ fn sandbox(arguments: &[&str]) -> Command {
 
 fn output(arguments: &[&str]) -> Output {
     sandbox(arguments).output().unwrap()
+}
+
+/// A sandbox under way whose program has said `ready`, and what it says next.
+fn under_way(arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = sandbox(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line(&mut out), "ready\n");
+    (child, out)
+}
+
+fn line(out: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    line
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -98,19 +113,12 @@ fn volumes_reach_the_host_unless_read_only() {
 
 #[test]
 fn signals_to_the_command_reach_the_program() {
-    let mut child = sandbox(&[
+    let (mut child, mut out) = under_way(&[
         "--",
         "sh",
         "-c",
         "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.05; done",
-    ])
-    .stdout(Stdio::piped())
-    .spawn()
-    .unwrap();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    ]);
     let pid = child.id().to_string();
     assert!(
         Command::new("kill")
@@ -119,9 +127,7 @@ fn signals_to_the_command_reach_the_program() {
             .unwrap()
             .success()
     );
-    line.clear();
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-    assert_eq!(line, "told\n");
+    assert_eq!(line(&mut out), "told\n");
     assert_eq!(child.wait().unwrap().code(), Some(9));
 }
 
@@ -142,13 +148,7 @@ fn marked(mark: &str) -> usize {
 fn nothing_is_left_when_the_command_is_killed() {
     let mark = format!("RINGFENCE_MARK_{}", std::process::id());
     let variable = format!("--env={mark}=1");
-    let mut child = sandbox(&[&variable, "--", "sh", "-c", "echo ready; sleep 100"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let (mut child, _out) = under_way(&[&variable, "--", "sh", "-c", "echo ready; sleep 100"]);
     assert!(marked(&mark) >= 2, "the command and the sentry");
     child.kill().unwrap();
     child.wait().unwrap();

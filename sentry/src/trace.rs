@@ -74,11 +74,7 @@ fn push_task(line: &mut String, tid: Pid) {
 
 fn truncate(line: &mut String) {
     if line.len() > LINE_MAX {
-        let end = (0..=LINE_MAX)
-            .rev()
-            .find(|end| line.is_char_boundary(*end))
-            .unwrap_or(0);
-        line.truncate(end);
+        line.truncate(line.floor_char_boundary(LINE_MAX));
         line.push_str("...");
     }
 }

@@ -10,6 +10,15 @@ pub(crate) fn from_nix(errno: nix::errno::Errno) -> Errno {
     u16::try_from(number).map_or(Errno::EIO, Errno)
 }
 
+/// An error of std as ours. One that the host did not give becomes EIO.
+#[must_use]
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    error
+        .raw_os_error()
+        .and_then(|number| u16::try_from(number).ok())
+        .map_or(Errno::EIO, Errno)
+}
+
 /// The calling thread's errno.
 pub(crate) fn last() -> Errno {
     from_nix(nix::errno::Errno::last())

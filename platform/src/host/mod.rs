@@ -25,6 +25,7 @@ pub use clock::{
     Rusage, SysInfo, Time, Whose, auxiliary, clock_getres, clock_gettime, page_size, random,
     random_u64, rusage, sysinfo,
 };
+pub use errors::errno_of;
 pub(crate) use errors::{check_long, from_nix, last as last_errno};
 pub use file::{
     Open, Resolve, Seek, Sync, append, duplicate, fallocate, getdents64, open_beneath, pread,

@@ -12,7 +12,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
 
-use super::errors::{check_int, check_long, from_nix};
+use super::errors::{check_int, check_long, errno_of, from_nix};
 use super::{HostRule, rule};
 
 /// Rules of this file.
@@ -90,10 +90,7 @@ pub(crate) fn reopen_read_only(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     std::fs::File::open(path)
         .map(OwnedFd::from)
-        .map_err(|error| {
-            let number = error.raw_os_error().and_then(|n| u16::try_from(n).ok());
-            number.map_or(Errno::EIO, Errno)
-        })
+        .map_err(|error| errno_of(&error))
 }
 
 /// An anonymous file that may be executed. `EACCES` where the sysctl

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use base::{Errno, Gid, Pid, Uid};
+use base::{Errno, Pid};
 use fs::dev::Devices;
 use fs::host_stdio::Watcher;
 use fs::hostfs::Descriptors;
@@ -16,7 +16,7 @@ use platform::ptrace::{Options, Ptrace};
 use sentry::kernel::{Config, Init, Kernel};
 use sentry::task::{FirstProgram, FsContext, Limits, StartError};
 use sentry::trace::TraceSink;
-use vfs::{Caller, Capabilities, Credentials, Walk, WalkFlags, Writer, install_special};
+use vfs::{Caller, Capabilities, Walk, WalkFlags, Writer, install_special};
 
 use super::control::ControlReceiver;
 use super::mounts::Builder;
@@ -183,16 +183,6 @@ fn filter(platform: &dyn Platform, log: &Log) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The kernel, for nobody's program: what it does on its own behalf.
-fn kernel_caller() -> Caller {
-    let credentials = Credentials::new(Uid(0), Gid(0), Arc::from([]), Capabilities::all());
-    Caller {
-        credentials: Arc::new(credentials),
-        tid: Pid(0),
-        tgid: Pid(0),
-    }
-}
-
 /// Makes the kernel and the program in it, and waits for the end.
 fn run(
     plan: &Plan,
@@ -201,7 +191,7 @@ fn run(
     log: &Log,
 ) -> Result<u8, Failure> {
     let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
-    let caller = kernel_caller();
+    let caller = Caller::kernel();
     let limit = usize::try_from(confined.descriptors).unwrap_or(usize::MAX);
     let builder = Builder {
         plan,

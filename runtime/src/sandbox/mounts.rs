@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use arch::abi::stat::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use base::Errno;
 use fs::hostfs::{Access, Coherence, Descriptors, HostFs, Options};
 use fs::overlay::Overlay;
@@ -19,10 +20,6 @@ use super::device;
 use super::roots::{Opened, Roots};
 use super::{Plan, Volume};
 use crate::cli::Failure;
-
-/// PROC_SUPER_MAGIC and SYSFS_MAGIC of statfs(2).
-const PROC_MAGIC: u64 = 0x9fa0;
-const SYSFS_MAGIC: u64 = 0x6265_6572;
 
 /// Makes the mount namespace of a sandbox.
 pub(super) struct Builder<'a> {
@@ -83,13 +80,13 @@ impl Builder<'_> {
 
     /// The one place where /proc is mounted: empty until the sentry has one.
     fn proc(&self, mounts: &MountNamespace) -> Result<(), Errno> {
-        let proc = PseudoFs::new("proc", PROC_MAGIC, device::PROC);
+        let proc = PseudoFs::new("proc", PROC_SUPER_MAGIC.cast_unsigned(), device::PROC);
         let flags = MountFlags::NO_SUID | MountFlags::NO_DEV | MountFlags::NO_EXEC;
         self.mount(mounts, proc, b"/proc", flags, b"proc")
     }
 
     fn sys(&self, mounts: &MountNamespace) -> Result<(), Errno> {
-        let sys = PseudoFs::new("sysfs", SYSFS_MAGIC, device::SYS);
+        let sys = PseudoFs::new("sysfs", SYSFS_MAGIC.cast_unsigned(), device::SYS);
         let flags =
             MountFlags::READ_ONLY | MountFlags::NO_SUID | MountFlags::NO_DEV | MountFlags::NO_EXEC;
         self.mount(mounts, sys, b"/sys", flags, b"sysfs")

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use arch::abi::Signal;
 use fs::host_stdio::TerminalGuard;
 use platform::host::setup::{self, Exit, Namespaces};
 
@@ -68,13 +69,12 @@ fn terminal() -> Option<TerminalGuard> {
 
 /// What ends a sentry by this signal, as far as one can tell.
 fn explanation(signal: i32) -> &'static str {
-    const SIGABRT: i32 = 6;
-    const SIGKILL: i32 = 9;
-    const SIGSYS: i32 = 31;
-    match signal {
-        SIGABRT => ": a defect of ringfence, described above",
-        SIGKILL => ": somebody killed it, or the host is out of memory",
-        SIGSYS => ": it made a host call that its filter forbids, a defect of ringfence",
+    match Signal::new(signal) {
+        Some(Signal::SIGABRT) => ": a defect of ringfence, described above",
+        Some(Signal::SIGKILL) => ": somebody killed it, or the host is out of memory",
+        Some(Signal::SIGSYS) => {
+            ": it made a host call that its filter forbids, a defect of ringfence"
+        }
         _ => "",
     }
 }

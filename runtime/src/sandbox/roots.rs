@@ -8,7 +8,7 @@ use std::path::Path;
 
 use base::Errno;
 use platform::host::setup::{self, Namespaces, TreeAccess};
-use platform::host::{self, StatOf};
+use platform::host::{self, StatOf, errno_of};
 use vfs::FileKind;
 
 use super::{Plan, Volume};
@@ -121,11 +121,4 @@ fn open_volume(volume: &Volume, how: How) -> Result<Opened, Errno> {
 fn kind(file: &OwnedFd) -> Option<FileKind> {
     let stat = host::stat(file.as_fd(), StatOf::File).ok()?;
     FileKind::from_mode(base::num::low16(u64::from(stat.mode)))
-}
-
-pub(super) fn errno_of(error: &std::io::Error) -> Errno {
-    error
-        .raw_os_error()
-        .and_then(|number| u16::try_from(number).ok())
-        .map_or(Errno::EIO, Errno)
 }

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use base::{Errno, Gid, Uid};
 use fs::host_stdio::{Stdio, Watcher};
 use platform::host;
+use sentry::task::{Limits, Resource};
 use vfs::ops::{self, OpenHow};
 use vfs::{FdTable, FileDescription, OnExec, Path, Walk, WalkFlags, Writer};
 
 use super::{Plan, device};
 use crate::log::Log;
-
-/// Descriptors a process may have by default.
-const NOFILE: u64 = 1024;
 
 /// A table with the caller's standard input, output and error. What cannot be shown (a
 /// directory, which would lead to the host's files, or a disk) is /dev/null instead; what
@@ -29,6 +27,7 @@ pub(super) fn table(
     let owner = (Uid(plan.identity.uid), Gid(plan.identity.gid));
     let mut stdio = Stdio::new(watcher, None, device::STDIO, owner);
     let fds = FdTable::new();
+    let limit = Limits::default().get(Resource::Nofile).cur;
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     for (number, fd) in standard.into_iter().enumerate() {
@@ -41,7 +40,7 @@ pub(super) fn table(
                 null(root, writer)?
             }
         };
-        fds.add(file, OnExec::Keep, 0, NOFILE)?;
+        fds.add(file, OnExec::Keep, 0, limit)?;
     }
     Ok(fds)
 }

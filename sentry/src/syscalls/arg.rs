@@ -128,6 +128,7 @@ impl Arg for ModeArg {
         let _ = write!(out, "{:#o}", num::low32(raw));
     }
 }
+
 /// Longest extensible structure in bytes: a page, as Linux has it.
 const EXTENSIBLE_MAX: usize = 4096;
 

@@ -4,11 +4,10 @@ use base::{Addr, Errno, num};
 use mem::{UserPtr, UserStr};
 use vfs::{Fd, OnExec, WalkFlags};
 
+use super::path::read_path;
 use super::{Outcome, SysResult};
 use crate::task::{ExecFile, ExecRequest, ExitStatus, RunState, Task};
 
-/// PATH_MAX.
-const PATH_MAX: usize = 4096;
 /// Longest single string, the NUL included.
 const STRING_MAX: usize = 32 * 4096;
 /// Most bytes of all strings and pointers, whatever the stack's limit.
@@ -20,7 +19,7 @@ const NO_FOLLOW: u32 = 0x100;
 
 /// execve(2).
 pub fn execve(task: &mut Task, path: UserStr, argv: Addr, envp: Addr) -> SysResult {
-    let path = path.read(task.user(), PATH_MAX)?;
+    let path = read_path(task, path)?;
     let (argv, envp) = strings(task, argv, envp)?;
     task.execute(ExecRequest {
         argv,
@@ -41,7 +40,7 @@ pub fn execveat(
     if flags & !(EMPTY_PATH | NO_FOLLOW) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let path = path.read(task.user(), PATH_MAX)?;
+    let path = read_path(task, path)?;
     let file = name(task, dirfd, path, flags)?;
     let (argv, envp) = strings(task, argv, envp)?;
     task.execute(ExecRequest { argv, envp, file })

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arch::abi::open::{Iovec, RwFlags};
-use arch::abi::open::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
+use arch::abi::Signal;
+use arch::abi::open::{
+    Iovec, MAX_RW_COUNT, RwFlags, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+};
 use base::{Addr, Errno, Ready, num};
 use mem::{UserPtr, UserSlice};
 use vfs::{
@@ -12,10 +14,9 @@ use vfs::{
 
 use super::{Outcome, SysErr, SysResult};
 use crate::task::{Resource, Task};
-use arch::abi::Signal;
 
-/// Bytes that one read or write moves at most: MAX_RW_COUNT.
-const RW_MAX: usize = 0x7fff_f000;
+/// Bytes that one read or write moves at most.
+const RW_MAX: usize = num::usize_of(MAX_RW_COUNT);
 /// Entries of an iovec array: IOV_MAX.
 const IOV_MAX: usize = 1024;
 /// Bytes of the buffer between two files: sendfile(2), copy_file_range(2).
@@ -25,10 +26,15 @@ const COPY_BUFFER: usize = 64 << 10;
 fn raise_for(task: &mut Task, result: &Result<usize, SysErr>) {
     match result {
         Err(SysErr::Errno(Errno::EPIPE)) => task.raise(Signal::SIGPIPE),
-        Err(SysErr::Errno(Errno::EFBIG)) if task.limit(Resource::Fsize) < u64::MAX => {
-            task.raise(Signal::SIGXFSZ);
-        }
+        Err(SysErr::Errno(Errno::EFBIG)) => raise_too_big(task),
         _ => {}
+    }
+}
+
+/// What `EFBIG` does besides, where RLIMIT_FSIZE is why.
+pub(super) fn raise_too_big(task: &Task) {
+    if task.limit(Resource::Fsize) < u64::MAX {
+        task.raise(Signal::SIGXFSZ);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arch::abi::memory::{
-    MAP_TYPE, MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot as ProtFlags,
+    MAP_TYPE, MLOCK_ONFAULT, MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot as ProtFlags,
 };
 use base::{Addr, Errno, PAGE_SIZE};
 use mem::{LockMode, MapRequest, Mappable, UserPtr};
@@ -162,7 +162,7 @@ pub fn mlock(task: &mut Task, at: Addr, len: u64) -> SysResult {
 pub fn mlock2(task: &mut Task, at: Addr, len: u64, flags: u32) -> SysResult {
     let mode = match flags {
         0 => LockMode::Now,
-        arch::abi::memory::MLOCK_ONFAULT => LockMode::OnFault,
+        MLOCK_ONFAULT => LockMode::OnFault,
         _ => return Err(Errno::EINVAL.into()),
     };
     task.memory().lock(at, len, mode)?;

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use arch::abi::open::{AT_REMOVEDIR, R_OK, UTIME_NOW, UTIME_OMIT, W_OK, X_OK};
-use arch::abi::open::{AtFlags, OpenHow as RawHow, RenameFlags, ResolveFlags};
+use arch::abi::open::{
+    AT_REMOVEDIR, AtFlags, OpenHow as RawHow, PATH_MAX, R_OK, RenameFlags, ResolveFlags, UTIME_NOW,
+    UTIME_OMIT, W_OK, X_OK,
+};
 use arch::abi::stat::Statfs;
 use arch::abi::{OpenFlags, Timespec, Timeval};
 use base::time::Time;
@@ -12,20 +14,19 @@ use base::{Errno, Gid, Ready, Uid, num};
 use mem::{UserPtr, UserStr};
 use vfs::permission::Access;
 use vfs::{
-    Caller, Credentials, DeviceId, Fd, FileDescription, FileKind, OnExec, Path, RenameMode,
-    SetTime, Walk, WalkFlags, Writer, ops,
+    Caller, Credentials, DeviceId, Fd, FileDescription, FileKind, Path, RenameMode, SetTime, Walk,
+    WalkFlags, Writer, ops,
 };
 
-use super::arg::ModeArg;
+use super::arg::{ModeArg, read_extensible};
+use super::fd::on_exec;
+use super::file::raise_too_big;
 use super::{Outcome, SysErr, SysResult};
 use crate::task::{Resource, Task};
 
-/// Longest path in bytes, its NUL counted: PATH_MAX.
-pub(super) const PATH_MAX: usize = 4096;
-
 /// Reads a path. `ENAMETOOLONG`, `EFAULT`.
 pub(super) fn read_path(task: &Task, path: UserStr) -> Result<Vec<u8>, Errno> {
-    path.read(task.user(), PATH_MAX)
+    path.read(task.user(), num::usize_of(PATH_MAX))
 }
 
 /// Where the paths of one call start, and who asks.
@@ -128,12 +129,8 @@ fn open_in(task: &mut Task, dirfd: Fd, path: &[u8], how: RawHow, walk: WalkFlags
     };
     let file = ops::open(&start.walk(walk), path, how, &writer)?;
     wait_for_peer(task, &file)?;
-    let on_exec = if flags.contains(OpenFlags::CLOEXEC) {
-        OnExec::Close
-    } else {
-        OnExec::Keep
-    };
-    Ok(Outcome::from(slot.fill(file, on_exec)))
+    let close = flags.contains(OpenFlags::CLOEXEC);
+    Ok(slot.fill(file, on_exec(close)).into())
 }
 
 /// A FIFO's open waits for the other side.
@@ -183,7 +180,7 @@ pub fn openat2(
     how: UserPtr<RawHow>,
     size: usize,
 ) -> SysResult {
-    let how: RawHow = super::arg::read_extensible(task, how, size, size_of::<RawHow>())?;
+    let how: RawHow = read_extensible(task, how, size, size_of::<RawHow>())?;
     let flags = u32::try_from(how.flags)
         .ok()
         .and_then(OpenFlags::from_bits)
@@ -727,8 +724,8 @@ pub fn fallocate(task: &mut Task, fd: Fd, mode: u32, offset: i64, len: i64) -> S
 }
 
 fn too_big(task: &mut Task, result: Result<(), Errno>) -> SysResult {
-    if result == Err(Errno::EFBIG) && task.limit(Resource::Fsize) < u64::MAX {
-        task.raise(arch::abi::Signal::SIGXFSZ);
+    if result == Err(Errno::EFBIG) {
+        raise_too_big(task);
     }
     result?;
     Ok(Outcome::ZERO)

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arch::abi::poll::{EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent};
-use arch::abi::poll::{PollEvents, PollFd};
+use arch::abi::poll::{
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EpollEvent, PollEvents, PollFd,
+};
 use arch::abi::{OpenFlags, SigSet, Timespec, Timeval};
 use base::{Addr, Errno, Pollable, Ready, num};
 use fs::epoll::{EpollFile, Watched};
@@ -13,6 +14,7 @@ use mem::{UserPtr, UserSlice};
 use vfs::{Fd, FileDescription};
 
 use super::fd::{install, on_exec};
+use super::signal::check_size;
 use super::{Outcome, SysErr, SysResult};
 use crate::signal::{Restart, RestartBlock};
 use crate::task::{Deadline, Resource, Task, Woken};
@@ -122,19 +124,21 @@ fn poll_in(
     Ok(Outcome::Return(num::u64_of(ready)))
 }
 
+/// Blocks the signals of a mask that the program may have given, until the call is over.
+/// `EINVAL`, `EFAULT`.
+fn set_mask(task: &mut Task, mask: UserPtr<SigSet>, size: usize) -> Result<(), Errno> {
+    if let Some(mask) = mask.non_null() {
+        check_size(size)?;
+        let mask = mask.read(task.user())?;
+        task.set_temporary_mask(mask);
+    }
+    Ok(())
+}
+
 /// poll(2).
 pub fn poll(task: &mut Task, fds: UserPtr<PollFd>, count: usize, timeout: i32) -> SysResult {
     let deadline = deadline(task, millis(timeout));
-    let result = poll_in(task, fds, count, deadline);
-    // A signal without a handler has it go on with what is left of the time.
-    match (result, deadline) {
-        (Err(SysErr::Restart(Restart::NoHand)), Some(until)) => {
-            Err(SysErr::Restart(Restart::Block(RestartBlock::Poll {
-                until,
-            })))
-        }
-        (other, _) => other,
-    }
+    poll_to_the_end(task, fds, count, deadline)
 }
 
 /// Goes on with a poll(2) that a signal without a handler interrupted, until the time it
@@ -142,13 +146,22 @@ pub fn poll(task: &mut Task, fds: UserPtr<PollFd>, count: usize, timeout: i32) -
 pub(crate) fn poll_rest(task: &mut Task, args: &[u64; 6], until: Deadline) -> SysResult {
     let [fds, count, ..] = *args;
     let (fds, count) = (UserPtr::new(Addr(fds)), num::usize_of(count));
-    match poll_in(task, fds, count, Some(until)) {
-        Err(SysErr::Restart(Restart::NoHand)) => {
-            Err(SysErr::Restart(Restart::Block(RestartBlock::Poll {
-                until,
-            })))
+    poll_to_the_end(task, fds, count, Some(until))
+}
+
+/// As [`poll_in`]; a signal without a handler has it go on with what is left of the time.
+fn poll_to_the_end(
+    task: &Task,
+    fds: UserPtr<PollFd>,
+    count: usize,
+    deadline: Option<Deadline>,
+) -> SysResult {
+    match (poll_in(task, fds, count, deadline), deadline) {
+        (Err(SysErr::Restart(Restart::NoHand)), Some(until)) => {
+            let block = RestartBlock::Poll { until };
+            Err(SysErr::Restart(Restart::Block(block)))
         }
-        other => other,
+        (other, _) => other,
     }
 }
 
@@ -162,7 +175,7 @@ pub fn ppoll(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, timespec(task, timeout)?);
-    task.take_temporary_mask(mask, mask_size)?;
+    set_mask(task, mask, mask_size)?;
     let result = poll_in(task, fds, count, deadline);
     put_left(task, timeout, deadline);
     result
@@ -330,7 +343,7 @@ pub fn pselect6(
     let deadline = deadline(task, timespec(task, timeout)?);
     if let Some(mask) = mask.non_null() {
         let [pointer, size] = mask.read(task.user())?;
-        task.take_temporary_mask(UserPtr::new(Addr(pointer)), num::usize_of(size))?;
+        set_mask(task, UserPtr::new(Addr(pointer)), num::usize_of(size))?;
     }
     let result = select_in(task, count, [reads, writes, exceptions], deadline);
     put_left(task, timeout, deadline);
@@ -447,7 +460,7 @@ pub fn epoll_pwait(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, millis(timeout));
-    task.take_temporary_mask(mask, mask_size)?;
+    set_mask(task, mask, mask_size)?;
     epoll_in(task, epfd, out, max, deadline)
 }
 
@@ -462,6 +475,6 @@ pub fn epoll_pwait2(
     mask_size: usize,
 ) -> SysResult {
     let deadline = deadline(task, timespec(task, timeout)?);
-    task.take_temporary_mask(mask, mask_size)?;
+    set_mask(task, mask, mask_size)?;
     epoll_in(task, epfd, out, max, deadline)
 }

@@ -7,10 +7,11 @@ use base::{Errno, Pid};
 use mem::UserPtr;
 use vfs::{Capabilities, Credentials, Fd, OnExec};
 
+use super::fd::install;
 use super::signal::{may_signal, read_info};
 use super::{Outcome, SysResult};
 use crate::signal::Scope;
-use crate::task::{PidFd, Resource, Task, ThreadGroup};
+use crate::task::{PidFd, Task, ThreadGroup};
 
 /// PIDFD_NONBLOCK, the same bit as O_NONBLOCK.
 const PIDFD_NONBLOCK: u32 = 0o4000;
@@ -100,11 +101,8 @@ pub fn pidfd_open(task: &mut Task, pid: Pid, flags: u32) -> SysResult {
     };
     let mut file_flags = OpenFlags::RDWR;
     file_flags.set(OpenFlags::NONBLOCK, flags & PIDFD_NONBLOCK != 0);
-    let file = PidFd::open(&group, file_flags);
-    let fd = task
-        .fds()
-        .add(file, OnExec::Close, 0, task.limit(Resource::Nofile))?;
-    Ok(Outcome::Return(u64::try_from(fd.0).unwrap_or(0)))
+    let file = PidFd::open(&task.kernel, &group, file_flags);
+    Ok(install(task, file, OnExec::Close)?.into())
 }
 
 /// The process that a descriptor names. `EBADF`.
@@ -175,10 +173,7 @@ pub fn pidfd_getfd(task: &mut Task, pidfd: Fd, target: Fd, flags: u32) -> SysRes
         return Err(Errno::EPERM.into());
     }
     let file = thread.fds().ok_or(Errno::ESRCH)?.get(target)?;
-    let fd = task
-        .fds()
-        .add(file, OnExec::Close, 0, task.limit(Resource::Nofile))?;
-    Ok(Outcome::Return(u64::try_from(fd.0).unwrap_or(0)))
+    Ok(install(task, file, OnExec::Close)?.into())
 }
 
 /// Whether `who` may look into a process that runs as `of`: ptrace(2), "Ptrace access

@@ -14,6 +14,7 @@ use platform::host::{self, CpuSet};
 use vfs::Capabilities;
 use zerocopy::IntoBytes;
 
+use super::arg::read_extensible;
 use super::{Outcome, SysResult};
 use crate::task::{Resource, Sched, Task, TaskState};
 
@@ -232,17 +233,9 @@ pub fn sched_setattr(task: &mut Task, tid: Pid, attr: UserPtr<u32>, flags: u32) 
         attr.write(task.user(), &u32::try_from(known).unwrap_or(0))?;
         return Err(Errno::E2BIG.into());
     }
-    let mut bytes = vec![0; num::usize_of(size.into())];
-    if task.user().copy_in(attr.addr(), &mut bytes)? < bytes.len() {
-        return Err(Errno::EFAULT.into());
-    }
-    if bytes.iter().skip(known).any(|byte| *byte != 0) {
-        return Err(Errno::E2BIG.into());
-    }
-    let mut attr = SchedAttr::default();
-    for (to, from) in attr.as_mut_bytes().iter_mut().zip(&bytes) {
-        *to = *from;
-    }
+    let least = num::usize_of(SCHED_ATTR_SIZE_VER0.into());
+    let attr = UserPtr::<SchedAttr>::new(attr.addr());
+    let attr = read_extensible(task, attr, num::usize_of(size.into()), least)?;
     if attr.policy == SCHED_DEADLINE {
         // The host's deadlines are not for a sandbox to have.
         return Err(Errno::EPERM.into());

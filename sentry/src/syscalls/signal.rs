@@ -212,7 +212,7 @@ pub fn rt_tgsigqueueinfo(
     send_to_thread(task, Some(tgid), tid, signal, Some(info))
 }
 
-fn check_size(size: usize) -> Result<(), Errno> {
+pub(super) fn check_size(size: usize) -> Result<(), Errno> {
     if num::u64_of(size) == SIGSET_SIZE {
         Ok(())
     } else {

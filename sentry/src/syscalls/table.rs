@@ -5,8 +5,6 @@
 //! Numbers: arch/x86/entry/syscalls/syscall_64.tbl and
 //! include/uapi/asm-generic/unistd.h of Linux; `-`: not on that architecture.
 
-use arch::abi::OpenFlags;
-use arch::abi::Stat;
 use arch::abi::memory::{MapFlags, MlockallFlags, MremapFlags, MsyncFlags, Prot};
 use arch::abi::num;
 use arch::abi::open::{Iovec, OpenHow};
@@ -16,7 +14,7 @@ use arch::abi::process::{CloneArgs, Rlimit, Rusage, SchedParam, Sysinfo, Utsname
 use arch::abi::signal::{Sigaction, StackT};
 use arch::abi::stat::{Statfs, Statx};
 use arch::abi::time::{Itimerspec, Itimerval, Sigevent, Timex, Timezone, Tms};
-use arch::abi::{SigInfo, SigSet, Timespec, Timeval};
+use arch::abi::{OpenFlags, SigInfo, SigSet, Stat, Timespec, Timeval};
 
 use super::SysResult;
 use super::arg::{Arg, Fd, ModeArg};

@@ -10,11 +10,12 @@ use arch::abi::time::{
 };
 use arch::abi::{OpenFlags, SigInfo, Signal, Timespec, Timeval};
 use base::time::Time;
-use base::{Errno, Gid, Pid, Uid, num};
+use base::{Errno, Pid, num};
 use fs::timerfd::{self, TimerFd};
 use mem::UserPtr;
-use vfs::{AnonymousFs, AnonymousInode, DeviceId, Fd, FileDescription, FileKind, OnExec, Path};
+use vfs::Fd;
 
+use super::fd::{install, on_exec};
 use super::time::AnyClock;
 use super::{Outcome, SysResult};
 use crate::signal::Scope;
@@ -225,9 +226,6 @@ pub fn timer_delete(task: &mut Task, id: i32) -> SysResult {
     Ok(Outcome::ZERO)
 }
 
-static TIMERFDS: std::sync::LazyLock<AnonymousFs> =
-    std::sync::LazyLock::new(|| AnonymousFs::new(DeviceId::new(0, 14)));
-
 /// timerfd_create(2). `EINVAL`, `EMFILE`.
 pub fn timerfd_create(task: &mut Task, clock: i32, flags: u32) -> SysResult {
     let flags = TimerFdFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
@@ -236,25 +234,11 @@ pub fn timerfd_create(task: &mut Task, clock: i32, flags: u32) -> SysResult {
     };
     let kernel = &task.kernel;
     let timer = TimerFd::new(kernel.clocks.object(clock), Arc::clone(&kernel.timers));
-    let inode = AnonymousInode::new(
-        &TIMERFDS,
-        FileKind::Anonymous,
-        0o600,
-        (Uid::ROOT, Gid::ROOT),
-        None,
-    );
     let mut open = OpenFlags::RDWR;
     open.set(OpenFlags::NONBLOCK, flags.contains(TimerFdFlags::NONBLOCK));
-    let path = Path::anonymous(b"anon_inode:[timerfd]", inode);
-    let file = FileDescription::new(path, Box::new(timer), open);
-    let on_exec = if flags.contains(TimerFdFlags::CLOEXEC) {
-        OnExec::Close
-    } else {
-        OnExec::Keep
-    };
-    let limit = task.limit(Resource::Nofile);
-    let fd = task.fds().add(file, on_exec, 0, limit)?;
-    Ok(Outcome::Return(u64::try_from(fd.0).unwrap_or(0)))
+    let file = kernel.anonymous_file("[timerfd]", Box::new(timer), open);
+    let close = flags.contains(TimerFdFlags::CLOEXEC);
+    Ok(install(task, file, on_exec(close))?.into())
 }
 
 fn timerfd_spec(remaining: timerfd::Remaining) -> Itimerspec {

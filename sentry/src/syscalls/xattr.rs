@@ -1,7 +1,6 @@
 //! Extended attributes: xattr(7).
 
-use arch::abi::open::AtFlags;
-use arch::abi::open::XattrFlags;
+use arch::abi::open::{AtFlags, XattrFlags};
 use base::{Errno, num};
 use mem::{UserPtr, UserSlice, UserStr};
 use vfs::ops::{self, SetXattr, XATTR_NAME_MAX, XATTR_SIZE_MAX};

@@ -119,7 +119,7 @@ impl Task {
         let pid = seed.parts.hold.pid();
         seed.start()?;
         if let Some(reserved) = reserved {
-            let file = PidFd::open(&group, arch::abi::OpenFlags::RDWR);
+            let file = PidFd::open(&self.kernel, &group, arch::abi::OpenFlags::RDWR);
             let _fd: Fd = reserved.fill(file, OnExec::Close);
         }
         let pid = u64::try_from(pid.0).unwrap_or(0);

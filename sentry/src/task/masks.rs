@@ -3,7 +3,6 @@
 use arch::abi::signal::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, StackT};
 use arch::abi::{Addr, Errno, SigSet};
 use arch::frame::altstack_state;
-use mem::UserPtr;
 
 use super::Task;
 use crate::signal::NO_STACK;
@@ -45,24 +44,6 @@ impl Task {
         let before = self.mask();
         self.saved_mask.get_or_insert(before);
         self.set_mask(mask);
-    }
-
-    /// As [`Task::set_temporary_mask`], with a mask that the program may have given. `EINVAL`
-    /// for a wrong size, `EFAULT`.
-    pub(crate) fn take_temporary_mask(
-        &mut self,
-        mask: UserPtr<SigSet>,
-        size: usize,
-    ) -> Result<(), Errno> {
-        let Some(mask) = mask.non_null() else {
-            return Ok(());
-        };
-        if size != size_of::<SigSet>() {
-            return Err(Errno::EINVAL);
-        }
-        let mask = mask.read(self.user())?;
-        self.set_temporary_mask(mask);
-        Ok(())
     }
 
     /// Ends what [`Task::set_temporary_mask`] began.

@@ -1,36 +1,32 @@
 //! Descriptors of processes: pidfd_open(2).
 
 use std::any::Any;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arch::abi::OpenFlags;
-use base::{Gid, Pollable, Ready, Subscription, Uid, Wake};
-use vfs::{AnonymousFs, AnonymousInode, DeviceId, FileDescription, FileKind, FileOps, Path};
+use base::{Pollable, Ready, Subscription, Wake};
+use vfs::{FileDescription, FileOps};
 
 use super::ThreadGroup;
+use crate::kernel::Kernel;
 
 /// A process that a descriptor names. Readable once it has ended.
 pub struct PidFd {
     group: Arc<ThreadGroup>,
 }
 
-static FS: LazyLock<AnonymousFs> = LazyLock::new(|| AnonymousFs::new(DeviceId::new(0, 14)));
-
 impl PidFd {
     /// An open file that names `group`.
     #[must_use]
-    pub fn open(group: &Arc<ThreadGroup>, flags: OpenFlags) -> Arc<FileDescription> {
-        let inode = AnonymousInode::new(
-            &FS,
-            FileKind::Anonymous,
-            0o600,
-            (Uid::ROOT, Gid::ROOT),
-            None,
-        );
+    pub fn open(
+        kernel: &Kernel,
+        group: &Arc<ThreadGroup>,
+        flags: OpenFlags,
+    ) -> Arc<FileDescription> {
         let ops = Box::new(Self {
             group: Arc::clone(group),
         });
-        FileDescription::new(Path::anonymous(b"anon_inode:[pidfd]", inode), ops, flags)
+        kernel.anonymous_file("[pidfd]", ops, flags)
     }
 
     /// The process.

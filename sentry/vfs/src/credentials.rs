@@ -183,3 +183,16 @@ pub struct Caller {
     /// Its thread group's id: the process id.
     pub tgid: Pid,
 }
+
+impl Caller {
+    /// The kernel on its own behalf: root with all rights, and no task.
+    #[must_use]
+    pub fn kernel() -> Self {
+        let all = Capabilities::all();
+        Self {
+            credentials: Arc::new(Credentials::new(Uid::ROOT, Gid::ROOT, Arc::from([]), all)),
+            tid: Pid(0),
+            tgid: Pid(0),
+        }
+    }
+}

@@ -6,6 +6,8 @@ use std::io::Write;
 
 use arch::abi::Errno;
 
+use super::super::errors::errno_of;
+
 bitflags::bitflags! {
     /// Namespaces that the sentry gets of its own.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +78,7 @@ impl IdMaps {
 
 /// The caller's own ids, mapped onto themselves.
 fn identity(path: &str) -> Result<Vec<(u32, u32, u32)>, Errno> {
-    let text = fs::read_to_string(path).map_err(|error| errno(&error))?;
+    let text = fs::read_to_string(path).map_err(|error| errno_of(&error))?;
     let ranges = parse_id_map(&text).ok_or(Errno::EINVAL)?;
     Ok(ranges
         .into_iter()
@@ -109,16 +111,9 @@ fn put(path: &str, text: &str) -> Result<(), Errno> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .open(path)
-        .map_err(|error| errno(&error))?;
+        .map_err(|error| errno_of(&error))?;
     file.write_all(text.as_bytes())
-        .map_err(|error| errno(&error))
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    error
-        .raw_os_error()
-        .and_then(|number| u16::try_from(number).ok())
-        .map_or(Errno::EIO, Errno)
+        .map_err(|error| errno_of(&error))
 }
 
 /// Which of `wanted` the host refuses, each tried alone (within a new user namespace,

@@ -108,17 +108,13 @@ pub enum Sender {
 ///
 /// Blocks all signals of the calling thread for good.
 pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32, Sender)) -> Result<Exit, Errno> {
-    let mut all = SigSet::all();
     // Stopping and going on is between the shell and this process.
-    for signal in [
+    let blocked = block_all_but(&[
         Signal::SIGTSTP,
         Signal::SIGTTIN,
         Signal::SIGTTOU,
         Signal::SIGCONT,
-    ] {
-        all.remove(signal);
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(from_nix)?;
+    ])?;
     loop {
         if let Some(exit) = reap_now(pid)? {
             return Ok(exit);
@@ -126,7 +122,8 @@ pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32, Sender)) -> Result
         // SAFETY: a plain struct, for which all zeros are valid.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: [buffer] a live set and a live siginfo.
-        let number = unsafe { libc::sigwaitinfo(std::ptr::from_ref(all.as_ref()), &raw mut info) };
+        let number =
+            unsafe { libc::sigwaitinfo(std::ptr::from_ref(blocked.as_ref()), &raw mut info) };
         let sender = if info.si_code > 0 {
             Sender::Kernel
         } else {
@@ -145,8 +142,7 @@ pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32, Sender)) -> Result
 /// instruction of its own raises: what reaches the sentry's process is the parent's to
 /// forward.
 pub fn block_signals() -> Result<(), Errno> {
-    let mut all = SigSet::all();
-    for signal in [
+    block_all_but(&[
         Signal::SIGSEGV,
         Signal::SIGBUS,
         Signal::SIGILL,
@@ -154,10 +150,18 @@ pub fn block_signals() -> Result<(), Errno> {
         Signal::SIGTRAP,
         Signal::SIGABRT,
         Signal::SIGSYS,
-    ] {
-        all.remove(signal);
+    ])
+    .map(drop)
+}
+
+/// Has the calling thread block all signals but `open`; the mask it has then.
+fn block_all_but(open: &[Signal]) -> Result<SigSet, Errno> {
+    let mut mask = SigSet::all();
+    for signal in open {
+        mask.remove(*signal);
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(from_nix)
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).map_err(from_nix)?;
+    Ok(mask)
 }
 
 /// Reaps child `pid` if it has ended.
@@ -200,9 +204,9 @@ pub fn take_umask() -> u16 {
     u16::try_from(old.bits()).unwrap_or(0o022)
 }
 
-/// Bounds the C library's allocator to `arenas` heaps. Without a bound it opens a file of
-/// /sys to count processors once there are several threads, which no filter lets it; each
-/// heap also keeps memory of its own. `EINVAL` if it refuses.
+/// Bounds the C library's allocator to `arenas` heaps, each of which keeps memory of its
+/// own; without a bound there are eight for each processor, which it counts through /sys.
+/// `EINVAL` if it refuses.
 pub fn limit_arenas(arenas: i32) -> Result<(), Errno> {
     // SAFETY: [single] no other thread allocates yet.
     match unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) } {

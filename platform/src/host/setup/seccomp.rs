@@ -9,6 +9,7 @@ use seccompiler::{
 };
 
 use super::super::HostRule;
+use super::super::errors::errno_of;
 
 /// Why no filter could be made of the rules or installed.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +100,7 @@ fn prepend_answers(program: &mut BpfProgram) -> Result<(), seccompiler::BackendE
 pub fn install(program: &BpfProgram) -> Result<(), FilterError> {
     seccompiler::apply_filter_all_threads(program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
-            let number = error.raw_os_error().and_then(|n| u16::try_from(n).ok());
-            FilterError::Host(number.map_or(Errno::EIO, Errno))
+            FilterError::Host(errno_of(&error))
         }
         other => FilterError::Rules(other.to_string()),
     })

@@ -24,11 +24,8 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::{Errno, Gid, Pid, Uid};
-use vfs::{
-    Caller, Capabilities, Created, Credentials, DeviceId, FileSystem, FsInfo, Inode, Name, NewNode,
-    UnlinkKind,
-};
+use base::Errno;
+use vfs::{Caller, Created, DeviceId, FileSystem, FsInfo, Inode, Name, NewNode, UnlinkKind};
 
 use inode::OverlayInode;
 use table::Table;
@@ -90,7 +87,7 @@ impl Overlay {
             device,
             next: AtomicU64::new(0),
             table: Table::default(),
-            caller: kernel(),
+            caller: Caller::kernel(),
         });
         let root = shared.over(shared.lower.root())?;
         Ok(Self { shared, root })
@@ -158,20 +155,5 @@ impl Shared {
         let inode = self.work.create(&name, new)?;
         self.work.unlink(&name, kind)?;
         Ok(inode)
-    }
-}
-
-/// Who opens the layers' files for copying.
-fn kernel() -> Caller {
-    let credentials = Credentials::new(
-        Uid::ROOT,
-        Gid::ROOT,
-        Arc::from(Vec::new()),
-        Capabilities::all(),
-    );
-    Caller {
-        credentials: Arc::new(credentials),
-        tid: Pid(0),
-        tgid: Pid(0),
     }
 }
