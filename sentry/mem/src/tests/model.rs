@@ -37,6 +37,24 @@ struct Page {
     own: Option<u8>,
 }
 
+impl Page {
+    /// Whether it shows what lies behind the end of the file, where mremap(2) can make a
+    /// mapping reach: SIGBUS.
+    fn is_beyond(&self) -> bool {
+        self.kind != Kind::Anonymous && self.offset >= FILE
+    }
+
+    /// Whether the program can read it.
+    fn reads(&self) -> bool {
+        !self.prot.is_empty() && !self.is_beyond()
+    }
+
+    /// Whether the program can write to it.
+    fn writes(&self) -> bool {
+        self.prot.contains(ProtFlags::WRITE) && !self.is_beyond()
+    }
+}
+
 type Model = BTreeMap<u64, Page>;
 
 #[derive(Clone, Debug)]
@@ -205,8 +223,7 @@ impl World {
                 let done = guest
                     .mm
                     .advise(place, len * PAGE_SIZE, memory::MADV_POPULATE_READ);
-                let fine = (*at..at + len)
-                    .all(|page| model.get(&page).is_some_and(|page| !page.prot.is_empty()));
+                let fine = (*at..at + len).all(|page| model.get(&page).is_some_and(Page::reads));
                 assert_eq!(done.is_ok(), fine);
             }
             other => self.access(who, other),
@@ -223,6 +240,9 @@ impl World {
                     Some(page) if page.prot.is_empty() => {
                         assert_eq!(seen, Err(Fault::NotAllowed));
                     }
+                    Some(page) if page.is_beyond() => {
+                        assert_eq!(seen, Err(Fault::Bus));
+                    }
                     Some(page) => {
                         assert!(Self::fits(&self.bytes, page, seen.unwrap()), "{page:?}");
                     }
@@ -231,7 +251,8 @@ impl World {
             Call::Store(at, byte) => {
                 let expected = match model.get(at) {
                     None => Err(Fault::NotMapped),
-                    Some(page) if page.prot.contains(ProtFlags::WRITE) => Ok(()),
+                    Some(page) if page.writes() => Ok(()),
+                    Some(page) if page.prot.contains(ProtFlags::WRITE) => Err(Fault::Bus),
                     Some(_) => Err(Fault::NotAllowed),
                 };
                 for skip in [0, 7, 63] {
@@ -242,8 +263,8 @@ impl World {
                 }
             }
             Call::CopyIn(at, len) => {
-                let readable = (*at..at + len)
-                    .take_while(|page| model.get(page).is_some_and(|page| !page.prot.is_empty()));
+                let readable =
+                    (*at..at + len).take_while(|page| model.get(page).is_some_and(Page::reads));
                 let pages: Vec<&Page> = readable.map(|page| &model[&page]).collect();
                 let mut data = vec![0xee; usize::try_from(len * PAGE_SIZE - 7).unwrap()];
                 let done = guest.mm.copy_in(Addr(address(*at) + 7), &mut data);
@@ -261,10 +282,7 @@ impl World {
             }
             Call::CopyOut(at, len, byte) => {
                 let writable = (*at..at + len)
-                    .take_while(|page| {
-                        let page = model.get(page);
-                        page.is_some_and(|page| page.prot.contains(ProtFlags::WRITE))
-                    })
+                    .take_while(|page| model.get(page).is_some_and(Page::writes))
                     .count();
                 let data = vec![*byte; usize::try_from(len * PAGE_SIZE).unwrap()];
                 let done = guest.mm.copy_out(Addr(address(*at)), &data);
@@ -315,7 +333,12 @@ impl World {
             for (at, page) in model {
                 let mut byte = [0];
                 let place = Addr(address(*at) + 7);
-                assert_eq!(guest.mm.forced().copy_in(place, &mut byte), Ok(1));
+                let done = guest.mm.forced().copy_in(place, &mut byte);
+                if page.is_beyond() {
+                    assert_eq!(done, Err(Errno::EFAULT), "page {at}: {page:?}");
+                    continue;
+                }
+                assert_eq!(done, Ok(1));
                 assert!(
                     Self::fits(&self.bytes, page, byte[0]),
                     "page {at}: {page:?}"
