@@ -10,6 +10,8 @@ use base::timer::TimerQueue;
 use base::{Errno, Gid, Pid, Ready, Uid, WaitQueue, Waiter, Wake};
 use fs::pipe::Pipes;
 use fs::tmpfs::Memfds;
+use net::unix::UnixSockets;
+use net::{Families, SocketFs};
 use platform::Platform;
 use platform::memory::MemoryFile;
 use vfs::{
@@ -27,6 +29,8 @@ use crate::trace::TraceSink;
 const MEMFD_DEVICE: DeviceId = DeviceId(1);
 /// Where eventfds and their like are.
 const ANONYMOUS_DEVICE: DeviceId = DeviceId(14);
+/// Where sockets are.
+const SOCKET_DEVICE: DeviceId = DeviceId(8);
 
 /// What a sandbox is made with.
 pub struct Config {
@@ -67,6 +71,10 @@ pub struct Kernel {
     pub mounts: Arc<MountNamespace>,
     /// Makes pipes.
     pub pipes: Arc<Pipes>,
+    /// Families of sockets.
+    pub families: Families,
+    /// Makes sockets open files.
+    pub sockets: SocketFs,
     memfds: OnceLock<Memfds>,
     anonymous: AnonymousFs,
     /// Clocks.
@@ -115,6 +123,8 @@ impl Kernel {
             memory: config.memory,
             mounts: config.mounts,
             pipes: config.pipes,
+            families: Families::new(vec![Box::new(UnixSockets::new())]),
+            sockets: SocketFs::new(SOCKET_DEVICE),
             memfds: OnceLock::new(),
             anonymous: AnonymousFs::new(ANONYMOUS_DEVICE),
             clocks,

@@ -9,6 +9,7 @@
 mod actions;
 mod deliver;
 mod group;
+mod own;
 mod pending;
 mod restart;
 mod send;
@@ -19,6 +20,8 @@ pub use arch::abi::{SigInfo, SigSet, Signal};
 pub(crate) use deliver::NO_STACK;
 pub(crate) use group::{Notice, ThreadStop};
 pub use group::{Signals, Stop, ThreadSignals};
+pub(crate) use own::AsRunning;
+pub use own::OwnSignals;
 pub use pending::{Charge, Charges, OnCollect, Pending, Taken};
 pub use restart::{Restart, RestartBlock, Resume};
 pub use send::{Origin, Scope, SendError};

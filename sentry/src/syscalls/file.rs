@@ -12,7 +12,8 @@ use vfs::{
     ByteSink, ByteSource, Fd, FileDescription, Source, UserSink, UserSource, Whence, Writer,
 };
 
-use super::{Outcome, SysErr, SysResult};
+use super::socket::OpenSocket;
+use super::{Outcome, SysErr, SysResult, message};
 use crate::task::{Resource, Task};
 
 /// Bytes that one read or write moves at most.
@@ -73,6 +74,11 @@ fn read_into(task: &mut Task, fd: Fd, ranges: Vec<(Addr, usize)>, at: Option<u64
     let file = task.fds().get(fd)?;
     let memory = Arc::clone(task.memory());
     let mut to = UserSink::new(&*memory, ranges);
+    if let (None, Ok(open)) = (at, OpenSocket::of(Arc::clone(&file))) {
+        return Ok(Outcome::Return(num::u64_of(message::read(
+            task, &open, &mut to,
+        )?)));
+    }
     let count = task.wait_for(&file, Ready::IN, None, || match at {
         None => file.read(&mut to),
         Some(at) => file.read_at(&mut to, at),
@@ -84,6 +90,10 @@ fn write_from(task: &mut Task, fd: Fd, ranges: Vec<(Addr, usize)>, at: Option<u6
     let file = task.fds().get(fd)?;
     let memory = Arc::clone(task.memory());
     let mut from = UserSource::new(&*memory, ranges);
+    if let (None, Ok(open)) = (at, OpenSocket::of(Arc::clone(&file))) {
+        let count = message::write(task, &open, &mut from)?;
+        return Ok(Outcome::Return(num::u64_of(count)));
+    }
     let total = from.remaining();
     let result = write_all(task, &file, &mut from, total, at);
     raise_for(task, &result);

@@ -212,6 +212,7 @@ pub fn rt_tgsigqueueinfo(
     send_to_thread(task, Some(tgid), tid, signal, Some(info))
 }
 
+/// `EINVAL` for a set of another size than this kernel's.
 pub(super) fn check_size(size: usize) -> Result<(), Errno> {
     if num::u64_of(size) == SIGSET_SIZE {
         Ok(())

@@ -12,6 +12,7 @@ use arch::abi::poll::{EpollEvent, PollFd};
 use arch::abi::prctl::{CapData, CapHeader};
 use arch::abi::process::{CloneArgs, Rlimit, Rusage, SchedParam, Sysinfo, Utsname};
 use arch::abi::signal::{Sigaction, StackT};
+use arch::abi::socket::{Mmsghdr, Msghdr};
 use arch::abi::stat::{Statfs, Statx};
 use arch::abi::time::{Itimerspec, Itimerval, Sigevent, Timex, Timezone, Tms};
 use arch::abi::{OpenFlags, SigInfo, SigSet, Stat, Timespec, Timeval};
@@ -205,6 +206,8 @@ syscalls! {
     rt_sigreturn 15 139 signal::rt_sigreturn() Full;
     sigaltstack 131 132 signal::sigaltstack(ss: UserPtr<StackT>, old_ss: UserPtr<StackT>) Full;
     pause 34 - signal::pause() Full;
+    signalfd 282 - signalfd::signalfd(fd: Fd, mask: UserPtr<SigSet>, sizemask: usize) Full;
+    signalfd4 289 74 signalfd::signalfd4(fd: Fd, mask: UserPtr<SigSet>, sizemask: usize, flags: u32) Full;
 
     // ---- futexes
     futex 202 98 futex::futex(uaddr: Addr, op: u32, val: u32, timeout: u64, uaddr2: Addr, val3: u32) Partial("no priority inheritance");
@@ -391,6 +394,25 @@ syscalls! {
     epoll_wait 232 - poll::epoll_wait(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: i32) Full;
     epoll_pwait 281 22 poll::epoll_pwait(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: i32, mask: UserPtr<SigSet>, mask_size: usize) Full;
     epoll_pwait2 441 441 poll::epoll_pwait2(epfd: Fd, out: UserPtr<EpollEvent>, max: i32, timeout: UserPtr<Timespec>, mask: UserPtr<SigSet>, mask_size: usize) Full;
+    // ---- sockets
+    socket 41 198 socket::socket(family: i32, kind: u32, protocol: i32) Partial("AF_UNIX only");
+    socketpair 53 199 socket::socketpair(family: i32, kind: u32, protocol: i32, sv: UserPtr<[i32; 2]>) Full;
+    bind 49 200 socket::bind(fd: Fd, addr: UserPtr<u8>, addrlen: i32) Full;
+    listen 50 201 socket::listen(fd: Fd, backlog: i32) Full;
+    accept 43 202 socket::accept(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Full;
+    accept4 288 242 socket::accept4(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>, flags: u32) Full;
+    connect 42 203 socket::connect(fd: Fd, addr: UserPtr<u8>, addrlen: i32) Full;
+    getsockname 51 204 socket::getsockname(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Full;
+    getpeername 52 205 socket::getpeername(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Full;
+    sendto 44 206 message::sendto(fd: Fd, buf: UserPtr<u8>, len: usize, flags: u32, addr: UserPtr<u8>, addrlen: i32) Partial("no MSG_OOB");
+    recvfrom 45 207 message::recvfrom(fd: Fd, buf: UserPtr<u8>, len: usize, flags: u32, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Partial("no MSG_OOB; MSG_PEEK does not wait for MSG_WAITALL");
+    sendmsg 46 211 message::sendmsg(fd: Fd, msg: UserPtr<Msghdr>, flags: u32) Partial("as sendto");
+    recvmsg 47 212 message::recvmsg(fd: Fd, msg: UserPtr<Msghdr>, flags: u32) Partial("as recvfrom");
+    sendmmsg 307 269 message::sendmmsg(fd: Fd, msgvec: UserPtr<Mmsghdr>, vlen: u32, flags: u32) Partial("as sendto");
+    recvmmsg 299 243 message::recvmmsg(fd: Fd, msgvec: UserPtr<Mmsghdr>, vlen: u32, flags: u32, timeout: UserPtr<Timespec>) Partial("as recvfrom; at most 1,024 messages");
+    shutdown 48 210 socket::shutdown(fd: Fd, how: u32) Full;
+    setsockopt 54 208 socket::setsockopt(fd: Fd, level: i32, optname: i32, optval: UserPtr<u8>, optlen: i32) Partial("no filters, no security labels; SO_RCVLOWAT is kept and told");
+    getsockopt 55 209 socket::getsockopt(fd: Fd, level: i32, optname: i32, optval: UserPtr<u8>, optlen: UserPtr<i32>) Partial("no filters, no security labels, no SO_PEERGROUPS, no SO_PEERPIDFD");
     // ---- memory
     mmap 9 222 memory::mmap(at: Addr, len: u64, prot: Prot, flags: MapFlags, fd: Fd, offset: u64) Full;
     munmap 11 215 memory::munmap(at: Addr, len: u64) Full;

@@ -99,6 +99,12 @@ impl Pids {
         Ok(self.hold(number))
     }
 
+    /// Whether a task, a process group or a session has the number.
+    #[must_use]
+    pub fn is_used(&self, pid: Pid) -> bool {
+        self.numbers.lock().used.contains(&pid.0)
+    }
+
     /// The number given out last: /proc/loadavg.
     #[must_use]
     pub fn last(&self) -> Pid {

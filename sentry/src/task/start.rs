@@ -21,7 +21,7 @@ use super::{
 };
 use crate::kernel::{Init, Kernel};
 use crate::loader::{self, Program};
-use crate::signal::{Actions, NO_STACK, Origin, Scope, SigInfo, ThreadSignals};
+use crate::signal::{Actions, AsRunning, NO_STACK, Origin, Scope, SigInfo, ThreadSignals};
 use crate::time::ClockId;
 
 /// Bytes of a task thread's stack: handlers go down a few frames only; unoptimised
@@ -102,6 +102,7 @@ impl Seed {
             Ok(task) => {
                 // The parent waits for this; it cannot have gone.
                 let _ = answer.send(Ok(()));
+                let _running = AsRunning::begin(&task.state);
                 run(task);
             }
             Err(errno) => {
