@@ -91,6 +91,30 @@ pub fn mprotect(task: &mut Task, at: Addr, len: u64, prot: ProtFlags) -> SysResu
     Ok(Outcome::ZERO)
 }
 
+/// pkey_mprotect(2) of a machine without protection keys: key −1 is mprotect(2), and no
+/// other one is allocated. `EINVAL`.
+pub fn pkey_mprotect(task: &mut Task, at: Addr, len: u64, prot: ProtFlags, pkey: i32) -> SysResult {
+    if pkey != -1 {
+        return Err(Errno::EINVAL.into());
+    }
+    mprotect(task, at, len, prot)
+}
+
+/// pkey_alloc(2) of a machine without protection keys. `EINVAL`, `ENOSPC`.
+pub fn pkey_alloc(_task: &mut Task, flags: u32, rights: u32) -> SysResult {
+    /// PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE.
+    const RIGHTS: u32 = 3;
+    if flags != 0 || rights & !RIGHTS != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Err(Errno::ENOSPC.into())
+}
+
+/// pkey_free(2) of a machine without protection keys. `EINVAL`.
+pub fn pkey_free(_task: &mut Task, _pkey: i32) -> SysResult {
+    Err(Errno::EINVAL.into())
+}
+
 /// mremap(2).
 pub fn mremap(
     task: &mut Task,

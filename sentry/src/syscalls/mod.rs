@@ -3,8 +3,11 @@
 //! A handler is an adapter: it finds objects, calls one method of `vfs`, `mem`, `net` or
 //! `task`, and shapes the answer. It never logs: `trace.rs` shows every call.
 
+pub mod absent;
 pub mod arg;
 pub mod clone;
+#[cfg(test)]
+mod compat;
 pub mod credentials;
 pub mod exec;
 pub mod fd;

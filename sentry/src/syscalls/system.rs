@@ -213,8 +213,3 @@ fn unregister(task: &mut Task, flags: u32, area: RseqArea) -> SysResult {
     task.rseq = None;
     Ok(Outcome::ZERO)
 }
-
-/// What a `Missing` row does. `ENOSYS`.
-pub fn missing(_task: &mut Task) -> SysResult {
-    Err(Errno::ENOSYS.into())
-}

@@ -33,7 +33,8 @@ pub enum Support {
     Partial(&'static str),
     /// Pretends, as named.
     Stub(&'static str),
-    /// Gives `ENOSYS`, for the reason named.
+    /// Gives `ENOSYS`, for the reason named; `EPERM` to those whom Linux would refuse
+    /// before it looked at anything else.
     Missing(&'static str),
 }
 
@@ -185,12 +186,12 @@ syscalls! {
     exit_group 231 94 exec::exit_group(status: i32) Full;
     wait4 61 260 wait::wait4(pid: Pid, wstatus: UserPtr<u32>, options: u32, rusage: UserPtr<Rusage>) Full;
     waitid 247 95 wait::waitid(idtype: u32, id: i32, infop: UserPtr<SigInfo>, options: u32, rusage: UserPtr<Rusage>) Full;
-    ptrace 101 117 system::missing() Missing("tracing inside the sandbox is not there");
-    kcmp 312 272 system::missing() Missing("compares kernel objects of checkpointed processes");
-    process_vm_readv 310 270 system::missing() Missing("for debuggers");
-    process_vm_writev 311 271 system::missing() Missing("for debuggers");
-    process_mrelease 448 448 system::missing() Missing("for out-of-memory daemons");
-    acct 163 89 system::missing() Missing("process accounting");
+    ptrace 101 117 absent::missing() Missing("tracing inside the sandbox is not there");
+    kcmp 312 272 absent::missing() Missing("compares kernel objects of checkpointed processes");
+    process_vm_readv 310 270 absent::missing() Missing("for debuggers");
+    process_vm_writev 311 271 absent::missing() Missing("for debuggers");
+    process_mrelease 448 448 absent::missing() Missing("for out-of-memory daemons");
+    acct 163 89 absent::needs_accounting() Missing("process accounting");
 
     // ---- signals
     kill 62 129 signal::kill(pid: Pid, sig: i32) Full;
@@ -211,7 +212,7 @@ syscalls! {
 
     // ---- futexes
     futex 202 98 futex::futex(uaddr: Addr, op: u32, val: u32, timeout: u64, uaddr2: Addr, val3: u32) Partial("no priority inheritance");
-    futex_waitv 449 449 system::missing() Missing("several words at once");
+    futex_waitv 449 449 absent::missing() Missing("several words at once");
     set_robust_list 273 99 futex::set_robust_list(head: Addr, len: usize) Full;
     get_robust_list 274 100 futex::get_robust_list(pid: Pid, head_ptr: UserPtr<u64>, len_ptr: UserPtr<u64>) Full;
     set_tid_address 218 96 futex::set_tid_address(tidptr: Addr) Full;
@@ -427,6 +428,9 @@ syscalls! {
     munlock 150 229 memory::munlock(at: Addr, len: u64) Full;
     mlockall 151 230 memory::mlockall(flags: MlockallFlags) Full;
     munlockall 152 231 memory::munlockall() Full;
+    pkey_mprotect 329 288 memory::pkey_mprotect(at: Addr, len: u64, prot: Prot, pkey: i32) Full;
+    pkey_alloc 330 289 memory::pkey_alloc(flags: u32, rights: u32) Full;
+    pkey_free 331 290 memory::pkey_free(pkey: i32) Full;
     fchmodat2 452 452 path::fchmodat2(dirfd: Fd, path: UserStr, mode: ModeArg, flags: u32) Full;
     // ---- the system
     prctl 157 167 prctl::prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) Partial("what concerns names, signals, privileges and capabilities");
@@ -441,5 +445,123 @@ syscalls! {
     reboot 169 142 system::reboot(magic: u32, magic2: u32, cmd: u32, arg: Addr) Stub("EPERM");
     membarrier 324 283 system::membarrier(cmd: u32, flags: u32, cpu_id: i32) Partial("not SYNC_CORE, not RSEQ");
     rseq 334 293 system::rseq(rseq: Addr, rseq_len: u32, flags: u32, sig: u32) Full;
-    seccomp 317 277 system::missing() Missing("filters inside the sandbox are not there yet");
+    seccomp 317 277 absent::missing() Missing("filters inside the sandbox are not there yet");
+    restart_syscall 219 128 absent::restart() Full;
+    // ---- what Linux has no more, or not on these machines
+    uselib 134 - absent::gone() Full;
+    _sysctl 156 - absent::gone() Full;
+    create_module 174 - absent::gone() Full;
+    get_kernel_syms 177 - absent::gone() Full;
+    query_module 178 - absent::gone() Full;
+    nfsservctl 180 42 absent::gone() Full;
+    getpmsg 181 - absent::gone() Full;
+    putpmsg 182 - absent::gone() Full;
+    afs_syscall 183 - absent::gone() Full;
+    tuxcall 184 - absent::gone() Full;
+    security 185 - absent::gone() Full;
+    set_thread_area 205 - absent::gone() Full;
+    get_thread_area 211 - absent::gone() Full;
+    lookup_dcookie 212 18 absent::gone() Full;
+    epoll_ctl_old 214 - absent::gone() Full;
+    epoll_wait_old 215 - absent::gone() Full;
+    vserver 236 - absent::gone() Full;
+    // ---- what is not there: files
+    splice 275 76 absent::missing() Missing("moves between pipes and files are not wired");
+    tee 276 77 absent::missing() Missing("as splice");
+    vmsplice 278 75 absent::missing() Missing("as splice");
+    getdents 78 - absent::missing() Missing("the layout of programs before getdents64");
+    ustat 136 - absent::missing() Missing("replaced by statfs");
+    sysfs 139 - absent::missing() Missing("numbers of file system types");
+    inotify_init 253 - absent::missing() Missing("nobody is told of changes yet");
+    inotify_init1 294 26 absent::missing() Missing("nobody is told of changes yet");
+    inotify_add_watch 254 27 absent::missing() Missing("nobody is told of changes yet");
+    inotify_rm_watch 255 28 absent::missing() Missing("nobody is told of changes yet");
+    fanotify_init 300 262 absent::missing() Missing("nobody is told of changes yet");
+    fanotify_mark 301 263 absent::missing() Missing("nobody is told of changes yet");
+    name_to_handle_at 303 264 absent::missing() Missing("no file has a handle");
+    open_by_handle_at 304 265 absent::needs_search() Missing("no file has a handle");
+    io_setup 206 0 absent::missing() Missing("asynchronous I/O");
+    io_destroy 207 1 absent::missing() Missing("asynchronous I/O");
+    io_submit 209 2 absent::missing() Missing("asynchronous I/O");
+    io_cancel 210 3 absent::missing() Missing("asynchronous I/O");
+    io_getevents 208 4 absent::missing() Missing("asynchronous I/O");
+    io_pgetevents 333 292 absent::missing() Missing("asynchronous I/O");
+    io_uring_setup 425 425 absent::missing() Missing("asynchronous I/O");
+    io_uring_enter 426 426 absent::missing() Missing("asynchronous I/O");
+    io_uring_register 427 427 absent::missing() Missing("asynchronous I/O");
+    quotactl 179 60 absent::missing() Missing("no file system has quotas");
+    quotactl_fd 443 443 absent::missing() Missing("no file system has quotas");
+    cachestat 451 451 absent::missing() Missing("the page cache is not counted");
+    // ---- what is not there: mounts
+    mount 165 40 absent::needs_admin() Missing("what is mounted is decided outside");
+    umount2 166 39 absent::needs_admin() Missing("what is mounted is decided outside");
+    pivot_root 155 41 absent::needs_admin() Missing("what is mounted is decided outside");
+    open_tree 428 428 absent::missing() Missing("what is mounted is decided outside");
+    move_mount 429 429 absent::needs_admin() Missing("what is mounted is decided outside");
+    fsopen 430 430 absent::needs_admin() Missing("what is mounted is decided outside");
+    fsconfig 431 431 absent::missing() Missing("what is mounted is decided outside");
+    fsmount 432 432 absent::needs_admin() Missing("what is mounted is decided outside");
+    fspick 433 433 absent::needs_admin() Missing("what is mounted is decided outside");
+    mount_setattr 442 442 absent::needs_admin() Missing("what is mounted is decided outside");
+    statmount 457 457 absent::missing() Missing("newer than what programs ask for");
+    listmount 458 458 absent::missing() Missing("newer than what programs ask for");
+    // ---- what is not there: memory
+    remap_file_pages 216 234 absent::missing() Missing("programs use mmap");
+    mbind 237 235 absent::missing() Missing("there is one memory node");
+    set_mempolicy 238 237 absent::missing() Missing("there is one memory node");
+    get_mempolicy 239 236 absent::missing() Missing("there is one memory node");
+    set_mempolicy_home_node 450 450 absent::missing() Missing("there is one memory node");
+    migrate_pages 256 238 absent::missing() Missing("there is one memory node");
+    move_pages 279 239 absent::missing() Missing("there is one memory node");
+    process_madvise 440 440 absent::missing() Missing("advice about other processes");
+    memfd_secret 447 447 absent::missing() Missing("Linux has it switched off unless asked");
+    userfaultfd 323 282 absent::missing() Missing("faults are not handed to programs");
+    map_shadow_stack 453 453 absent::missing() Missing("no shadow stacks");
+    mseal 462 462 absent::missing() Missing("mappings cannot be sealed");
+    // ---- what is not there: communication
+    shmget 29 194 absent::missing() Missing("System V shared memory");
+    shmat 30 196 absent::missing() Missing("System V shared memory");
+    shmctl 31 195 absent::missing() Missing("System V shared memory");
+    shmdt 67 197 absent::missing() Missing("System V shared memory");
+    semget 64 190 absent::missing() Missing("System V semaphores");
+    semop 65 193 absent::missing() Missing("System V semaphores");
+    semctl 66 191 absent::missing() Missing("System V semaphores");
+    semtimedop 220 192 absent::missing() Missing("System V semaphores");
+    msgget 68 186 absent::missing() Missing("System V message queues");
+    msgsnd 69 189 absent::missing() Missing("System V message queues");
+    msgrcv 70 188 absent::missing() Missing("System V message queues");
+    msgctl 71 187 absent::missing() Missing("System V message queues");
+    mq_open 240 180 absent::missing() Missing("POSIX message queues");
+    mq_unlink 241 181 absent::missing() Missing("POSIX message queues");
+    mq_timedsend 242 182 absent::missing() Missing("POSIX message queues");
+    mq_timedreceive 243 183 absent::missing() Missing("POSIX message queues");
+    mq_notify 244 184 absent::missing() Missing("POSIX message queues");
+    mq_getsetattr 245 185 absent::missing() Missing("POSIX message queues");
+    futex_wake 454 454 absent::missing() Missing("futex does the same");
+    futex_wait 455 455 absent::missing() Missing("futex does the same");
+    futex_requeue 456 456 absent::missing() Missing("futex does the same");
+    // ---- what is not there: security, tracing, the machine
+    add_key 248 217 absent::missing() Missing("no keys are kept");
+    request_key 249 218 absent::missing() Missing("no keys are kept");
+    keyctl 250 219 absent::missing() Missing("no keys are kept");
+    landlock_create_ruleset 444 444 absent::missing() Missing("no rules inside the sandbox");
+    landlock_add_rule 445 445 absent::missing() Missing("no rules inside the sandbox");
+    landlock_restrict_self 446 446 absent::missing() Missing("no rules inside the sandbox");
+    lsm_get_self_attr 459 459 absent::missing() Missing("no security modules");
+    lsm_set_self_attr 460 460 absent::missing() Missing("no security modules");
+    lsm_list_modules 461 461 absent::missing() Missing("no security modules");
+    bpf 321 280 absent::needs_bpf() Missing("no programs run in the kernel");
+    perf_event_open 298 241 absent::missing() Missing("no counters");
+    uretprobe 335 - absent::missing() Missing("for probes, which nobody can set");
+    modify_ldt 154 - absent::missing() Missing("segments of 16-bit and 32-bit programs");
+    iopl 172 - absent::needs_rawio() Missing("there are no I/O ports");
+    ioperm 173 - absent::needs_rawio() Missing("there are no I/O ports");
+    swapon 167 224 absent::needs_admin() Missing("memory is the host's to swap");
+    swapoff 168 225 absent::needs_admin() Missing("memory is the host's to swap");
+    vhangup 153 58 absent::needs_tty_config() Missing("terminals are the host's");
+    init_module 175 105 absent::needs_module() Missing("this kernel has no modules");
+    finit_module 313 273 absent::needs_module() Missing("this kernel has no modules");
+    delete_module 176 106 absent::needs_module() Missing("this kernel has no modules");
+    kexec_load 246 104 absent::needs_boot() Missing("there is no machine to start");
+    kexec_file_load 320 294 absent::needs_boot() Missing("there is no machine to start");
 }
