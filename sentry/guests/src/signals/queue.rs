@@ -7,6 +7,7 @@ crate::cases!("signals":
     rt_order_and_values, rt_lowest_first, rt_limit, sigsuspend_swaps_mask, pause_returns, sigwaitinfo_takes,
     sigtimedwait_times_out, sigtimedwait_errors, sigtimedwait_interrupted_by_other, sigwait_prefers_thread_directed,
     signalfd_reads, signalfd_nonblocking_and_poll, signalfd_errors, signalfd_changes_mask, signalfd_many,
+    signalfd_gives_the_readers_own, signalfd_waits_for_threads_own,
     pending_is_per_thread_and_process,
 );
 
@@ -256,6 +257,58 @@ unsafe fn signalfd_changes_mask() {
     err(read(fd, buffer.as_mut_ptr().cast(), 128), EAGAIN);
     eq(ok(signalfd(fd, &raw const set, 0)), fd);
     eq(read_info(fd).ssi_signo, SIGUSR2 as u32);
+}
+
+unsafe fn signalfd_gives_the_readers_own() {
+    let set = block(&[SIGUSR1]);
+    let fd = ok(signalfd(-1, &raw const set, SFD_NONBLOCK));
+    let mut buffer = [0_u8; 128];
+    in_child(|| {
+        ok(kill(getpid(), SIGUSR1));
+        eq(read_info(fd).ssi_pid, getpid() as u32);
+    });
+    ok(kill(getpid(), SIGUSR1));
+    in_child(|| {
+        // What is pending for the parent is not the child's to read.
+        let mut buffer = [0_u8; 128];
+        err(read(fd, buffer.as_mut_ptr().cast(), 128), EAGAIN);
+    });
+    eq(read_info(fd).ssi_pid, getpid() as u32);
+    // A signal for one thread is not the others'.
+    let tid = gettid();
+    ok(syscall(SYS_tgkill, getpid(), tid, SIGUSR1));
+    let other = std::thread::spawn(move || {
+        let mut buffer = [0_u8; 128];
+        err(read(fd, buffer.as_mut_ptr().cast(), 128), EAGAIN);
+    });
+    check(other.join().is_ok(), "the other thread");
+    eq(read_info(fd).ssi_code, SI_TKILL);
+    err(read(fd, buffer.as_mut_ptr().cast(), 127), EINVAL);
+}
+
+unsafe fn signalfd_waits_for_threads_own() {
+    let set = block(&[SIGUSR1, SIGUSR2]);
+    let fd = ok(signalfd(-1, &raw const set, 0));
+    let epoll = ok(epoll_create1(0));
+    let mut event = epoll_event {
+        events: EPOLLIN as u32,
+        u64: 7,
+    };
+    ok(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &raw mut event));
+    eq(ok(epoll_wait(epoll, &raw mut event, 1, 0)), 0);
+    let tid = gettid();
+    let sender = std::thread::spawn(move || {
+        ok(syscall(SYS_tgkill, getpid(), tid, SIGUSR2));
+    });
+    eq(read_info(fd).ssi_signo, SIGUSR2 as u32);
+    check(sender.join().is_ok(), "the sender");
+    let sender = std::thread::spawn(|| {
+        ok(kill(getpid(), SIGUSR1));
+    });
+    eq(ok(epoll_wait(epoll, &raw mut event, 1, -1)), 1);
+    eq(event.u64, 7);
+    check(sender.join().is_ok(), "the sender");
+    eq(read_info(fd).ssi_signo, SIGUSR1 as u32);
 }
 
 unsafe fn signalfd_many() {

@@ -1,12 +1,13 @@
 //! Sockets of the family AF_UNIX, and on the loopback.
 
+mod calls;
 mod inet;
 mod passing;
 mod unix;
 
 use crate::runner::Case;
 
-pub const CASES: &[&[Case]] = &[unix::CASES, passing::CASES, inet::CASES];
+pub const CASES: &[&[Case]] = &[unix::CASES, passing::CASES, calls::CASES, inet::CASES];
 
 use crate::support::*;
 
