@@ -79,3 +79,17 @@ impl SignalSource for OwnSignals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::Waiter;
+
+    #[test]
+    fn a_thread_that_runs_no_task_has_no_signals() {
+        assert!(!OwnSignals.pending(SigSet::ALL));
+        assert!(OwnSignals.take(SigSet::ALL).is_none());
+        let waker: Arc<dyn Wake> = Waiter::current();
+        drop(OwnSignals.subscribe(&waker));
+    }
+}

@@ -406,7 +406,7 @@ syscalls! {
     getsockname 51 204 socket::getsockname(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Full;
     getpeername 52 205 socket::getpeername(fd: Fd, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Full;
     sendto 44 206 message::sendto(fd: Fd, buf: UserPtr<u8>, len: usize, flags: u32, addr: UserPtr<u8>, addrlen: i32) Partial("no MSG_OOB");
-    recvfrom 45 207 message::recvfrom(fd: Fd, buf: UserPtr<u8>, len: usize, flags: u32, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Partial("no MSG_OOB; MSG_PEEK does not wait for MSG_WAITALL");
+    recvfrom 45 207 message::recvfrom(fd: Fd, buf: UserPtr<u8>, len: usize, flags: u32, addr: UserPtr<u8>, addrlen: UserPtr<i32>) Partial("no MSG_OOB");
     sendmsg 46 211 message::sendmsg(fd: Fd, msg: UserPtr<Msghdr>, flags: u32) Partial("as sendto");
     recvmsg 47 212 message::recvmsg(fd: Fd, msg: UserPtr<Msghdr>, flags: u32) Partial("as recvfrom");
     sendmmsg 307 269 message::sendmmsg(fd: Fd, msgvec: UserPtr<Mmsghdr>, vlen: u32, flags: u32) Partial("as sendto");

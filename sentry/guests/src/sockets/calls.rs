@@ -5,7 +5,7 @@ use super::*;
 crate::cases!("sockets":
     read_and_write_time_out, sigpipe_is_for_streams, rights_without_free_numbers, message_header_errors, recvmmsg_stops_waiting, sendmmsg_stops_at_error,
     accept_error_order, waitall_keeps_senders_apart, lengths_of_addresses, lengths_of_options, socketpair_error_order, empty_transfers, connect_waits_for_room,
-    place_descriptors_pass, cloexec_is_told, names_are_walked, write_speaks_for_the_caller,
+    place_descriptors_pass, cloexec_is_told, names_are_walked, write_speaks_for_the_caller, no_room_takes_rights, peeking_does_not_gather,
 );
 
 /// Sets a timeout of 10 ms.
@@ -428,4 +428,47 @@ unsafe fn write_speaks_for_the_caller() {
     check(!header.is_null(), "credentials came");
     eq((*header).cmsg_type, SCM_CREDENTIALS);
     eq(CMSG_DATA(header).cast::<ucred>().read_unaligned().pid, pid);
+}
+
+unsafe fn no_room_takes_rights() {
+    let [a, b] = pair(SOCK_STREAM);
+    // Nothing is received only once there is something.
+    err(recv(b, null_mut(), 0, MSG_DONTWAIT), EAGAIN);
+    err(recv(b, null_mut(), 0, MSG_DONTWAIT | MSG_PEEK), EAGAIN);
+    send_right(a, a);
+    put(a, b"y");
+    let mut message: msghdr = std::mem::zeroed();
+    let mut control = Control([0; 64]);
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = 64;
+    eq(ok(recvmsg(b, &raw mut message, 0)), 0);
+    eq(message.msg_controllen as usize, CMSG_SPACE(4) as usize);
+    eq(ok(recv(b, null_mut(), 0, 0)), 0);
+    // The data stay, without what went with them.
+    let (flags, len, right) = receive_right(b, 0);
+    eq((flags, len, right), (0, 0, None));
+    eq(get(b, 9), b"y".to_vec());
+    close(a);
+    // The descriptor that came keeps the other end open.
+    err(recv(b, null_mut(), 0, MSG_DONTWAIT), EAGAIN);
+    close(
+        CMSG_DATA(CMSG_FIRSTHDR(&raw const message))
+            .cast::<c_int>()
+            .read(),
+    );
+    eq(ok(recv(b, null_mut(), 0, 0)), 0);
+}
+
+unsafe fn peeking_does_not_gather() {
+    let [a, b] = pair(SOCK_STREAM);
+    put(a, b"ab");
+    eq(receive(b, 9, MSG_PEEK | MSG_WAITALL), b"ab".to_vec());
+    time_out(b, SO_RCVTIMEO);
+    // What came before the timeout counts.
+    eq(receive(b, 9, MSG_WAITALL), b"ab".to_vec());
+    put(a, b"cd");
+    eq(receive(b, 9, MSG_WAITALL | MSG_DONTWAIT), b"cd".to_vec());
+    put(a, b"ef");
+    close(a);
+    eq(receive(b, 9, MSG_WAITALL), b"ef".to_vec());
 }

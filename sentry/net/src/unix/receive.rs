@@ -98,16 +98,15 @@ impl Reception<'_, '_> {
     }
 
     /// Takes pieces of the stream until `to` is full, or something must be told apart:
-    /// rights, or another sender's credentials.
+    /// rights, or another sender's credentials. Without any room, what goes with the next
+    /// byte is taken all the same, and waited for.
     fn stream(&mut self, state: &mut State) -> Result<(), Stop> {
         if !matches!(state.phase, Phase::Connected) {
             return Err(Errno::EINVAL.into());
         }
-        if self.to.remaining() == 0 {
-            return Ok(());
-        }
         let mut index = 0;
-        while self.to.remaining() > 0
+        let mut looked = false;
+        while (!looked || self.to.remaining() > 0)
             && let Some(message) = state.incoming.get_mut(index)
         {
             if message.rights.is_some() && self.gate.is_none() {
@@ -130,6 +129,7 @@ impl Reception<'_, '_> {
                 Err(error) => return Err(error.into()),
             };
             let whole = got == rest.len();
+            looked = true;
             self.received.count += got;
             if self.received.from.is_none() {
                 self.received.from = message.from.as_ref().map(|name| Name::sockaddr(Some(name)));
@@ -147,7 +147,7 @@ impl Reception<'_, '_> {
                 break;
             }
         }
-        if self.received.count > 0 {
+        if looked {
             return Ok(());
         }
         if let Some(error) = state.error.take() {
