@@ -9,6 +9,7 @@ crate::cases!(ALL "system":
     uname_fields, sysinfo_fields, getrandom_fills, getcpu_is_in_mask, affinity_roundtrip, affinity_errors, yield_and_priorities, limits_roundtrip, limits_errors, prlimit_of_child,
     personality_reads, sethostname_rules, unknown_calls_are_enosys, proc_cpuinfo_and_meminfo, proc_sys_values, scheduler_queries, sysconf_values, getpriority_rules, rseq_or_enosys,
     syscall_numbers_are_bounded, hostname_in_proc, ioprio_or_einval, nofile_limit_is_enforced, process_limit_is_enforced, seccomp_filter_or_einval,
+    privileged_calls_are_refused, restart_syscall_has_nothing_to_restart, protection_key_of_no_protection,
 );
 
 fn text(field: &[c_char]) -> String {
@@ -454,4 +455,58 @@ unsafe fn seccomp_filter_or_einval() {
     err(syscall(SYS_getppid), 123);
     in_child(|| err(syscall(SYS_getppid), 123));
     eq(ok(prctl(PR_GET_SECCOMP, 0, 0, 0, 0)), 2);
+}
+
+unsafe fn privileged_calls_are_refused() {
+    in_child(|| {
+        if is_root() {
+            ok(setresuid(1234, 1234, 1234));
+        }
+        // Calls that some kernels are built without are not asked for.
+        let here = c"/".as_ptr();
+        err(mount(here, here, c"tmpfs".as_ptr(), 0, null()), EPERM);
+        err(umount2(c"/".as_ptr(), 0), EPERM);
+        err(syscall(SYS_pivot_root, here, here), EPERM);
+        err(syscall(SYS_fsopen, c"tmpfs".as_ptr(), 0), EPERM);
+        err(syscall(SYS_swapon, here, 0), EPERM);
+        err(syscall(SYS_swapoff, here), EPERM);
+        err(syscall(SYS_vhangup), EPERM);
+        err(syscall(SYS_acct, null::<c_char>()), EPERM);
+        err(syscall(SYS_sethostname, c"x".as_ptr(), 1), EPERM);
+        err(
+            syscall(SYS_reboot, 0xfee1_dead_u32, 672_274_793, 0, 0),
+            EPERM,
+        );
+    });
+}
+
+unsafe fn restart_syscall_has_nothing_to_restart() {
+    err(syscall(SYS_restart_syscall), EINTR);
+}
+
+unsafe fn protection_key_of_no_protection() {
+    let at = mmap(
+        null_mut(),
+        page(),
+        PROT_READ,
+        MAP_PRIVATE | MAP_ANONYMOUS,
+        -1,
+        0,
+    );
+    // Key -1 means mprotect(2), whether there are keys or not.
+    ok(syscall(
+        SYS_pkey_mprotect,
+        ok(at),
+        page(),
+        PROT_READ | PROT_WRITE,
+        -1,
+    ));
+    at.cast::<u8>().write_volatile(1);
+    err(
+        syscall(SYS_pkey_mprotect, at, page(), PROT_READ, 99),
+        EINVAL,
+    );
+    err(syscall(SYS_pkey_alloc, 1, 0), EINVAL);
+    err(syscall(SYS_pkey_alloc, 0, 0x100), EINVAL);
+    err(syscall(SYS_pkey_free, 99), EINVAL);
 }
