@@ -7,6 +7,12 @@ die() {
     exit 1
 }
 
+# skip WHAT: says what is left out, and why; ci/run counts these lines.
+skip() { echo "SKIP $*"; }
+
+# known CASE: why it is known to fail inside; nothing if it is not.
+known() { awk -F '\t' -v name="$1" '$1 == name { print $2 }' ci/inside.txt; }
+
 # need PROGRAM HINT: ends the script if PROGRAM isn't there.
 need() { command -v "$1" >/dev/null || die "$1 is missing; $2"; }
 
