@@ -3,10 +3,10 @@
 use base::Errno;
 use vfs::Whence;
 
-/// The offset that `offset` from `base` is. `EINVAL` if negative, `EOVERFLOW` if too large.
+/// The offset that `offset` from `base` is. `EINVAL` if negative or too large, as vfs_setpos.
 pub(crate) fn from(base: u64, offset: i64) -> Result<u64, Errno> {
-    let base = i64::try_from(base).map_err(|_| Errno::EOVERFLOW)?;
-    let sum = base.checked_add(offset).ok_or(Errno::EOVERFLOW)?;
+    let base = i64::try_from(base).map_err(|_| Errno::EINVAL)?;
+    let sum = base.checked_add(offset).ok_or(Errno::EINVAL)?;
     u64::try_from(sum).map_err(|_| Errno::EINVAL)
 }
 

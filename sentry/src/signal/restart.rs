@@ -14,6 +14,9 @@ pub enum Restart {
     Sys,
     /// Run again only if no handler runs: ERESTARTNOHAND.
     NoHand,
+    /// Never run again: `EINTR` whether a handler runs or not, as epoll_wait(2). A plain
+    /// `EINTR` would end the call's temporary mask before the handler runs.
+    Never,
     /// As `NoHand`, but go on with what was left: ERESTART_RESTARTBLOCK.
     Block(RestartBlock),
 }
@@ -57,6 +60,7 @@ impl Restart {
     #[must_use]
     pub fn resume(self, handler: Option<SaFlags>) -> Resume {
         match (self, handler) {
+            (Self::Never, _) => Resume::Interrupted,
             (Self::NoIntr, _) | (Self::Sys | Self::NoHand, None) => Resume::Again,
             (Self::Sys, Some(flags)) if flags.contains(SaFlags::RESTART) => Resume::Again,
             (Self::Sys | Self::NoHand | Self::Block(_), Some(_)) => Resume::Interrupted,
@@ -95,6 +99,16 @@ mod tests {
         assert!(matches!(Restart::NoIntr.resume(plain), Resume::Again));
         for kind in [Restart::Sys, Restart::NoHand, block()] {
             assert!(matches!(kind.resume(plain), Resume::Interrupted));
+        }
+    }
+
+    #[test]
+    fn never_is_never() {
+        for handler in [None, Some(SaFlags::RESTART)] {
+            assert!(matches!(
+                Restart::Never.resume(handler),
+                Resume::Interrupted
+            ));
         }
     }
 

@@ -11,7 +11,7 @@ use arch::abi::open::{
     SEEK_SET, Seals,
 };
 use arch::abi::poll::EventFdFlags;
-use arch::abi::tty::{FIOCLEX, FIONBIO, FIONCLEX};
+use arch::abi::tty::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 use base::{Errno, Pid, Ready, num};
 use fs::pipe::PipeEnd;
 use fs::tmpfs::Sealing;
@@ -324,6 +324,12 @@ pub fn ioctl(task: &mut Task, fd: Fd, command: u32, argument: u64) -> SysResult 
             let mut flags = file.flags();
             flags.set(OpenFlags::NONBLOCK, on);
             file.set_flags(flags, task.caller())?;
+        }
+        FIONREAD if file.path().kind() == vfs::FileKind::Regular => {
+            let size = file.path().attributes()?.size.cast_signed();
+            let left = size.saturating_sub(file.position().cast_signed());
+            let left = num::low_i32(left.cast_unsigned());
+            UserPtr::new(argument.into()).write(task.user(), &left)?;
         }
         _ => {
             let answer = file

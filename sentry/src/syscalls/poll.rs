@@ -425,7 +425,7 @@ fn epoll_in(
         events = match woken {
             Woken::Done(events) => events,
             Woken::TimedOut => Vec::new(),
-            Woken::Interrupted => return Err(SysErr::Errno(Errno::EINTR)),
+            Woken::Interrupted => return Err(SysErr::Restart(Restart::Never)),
         };
     }
     let mut at = out.addr();

@@ -63,8 +63,7 @@ fn from_self(task: &Task, signal: Signal, code: i32) -> SigInfo {
 
 /// kill(2). `EINVAL`, `EPERM`, `ESRCH`.
 pub fn kill(task: &mut Task, pid: Pid, signal: i32) -> SysResult {
-    let signal = number(signal)?;
-    let groups = {
+    let groups: Vec<_> = {
         let tree = task.kernel.tree();
         let own = task.state.tgid();
         match pid.0 {
@@ -82,7 +81,11 @@ pub fn kill(task: &mut Task, pid: Pid, signal: i32) -> SysResult {
             other => tree.members(Pid(other.saturating_neg())),
         }
     };
-    send_to_all(task, &groups, signal)
+    // As on Linux: there must be somebody before the number is looked at.
+    if groups.is_empty() {
+        return Err(Errno::ESRCH.into());
+    }
+    send_to_all(task, &groups, number(signal)?)
 }
 
 /// Success if one got it; `EPERM` if none did and one was forbidden; `ESRCH` if there is none.

@@ -65,7 +65,8 @@ pub fn sysinfo(task: &mut Task, out: UserPtr<Sysinfo>) -> SysResult {
     let up = task.kernel.clocks.now(ClockId::Monotonic).since(Time(0));
     let tasks = task.kernel.tree().thread_count();
     let told = Sysinfo {
-        uptime: i64::try_from(up.as_secs()).unwrap_or(i64::MAX),
+        // A second begun counts, as on Linux.
+        uptime: i64::try_from(up.as_millis().div_ceil(1000)).unwrap_or(i64::MAX),
         loads: machine.loads,
         totalram: total,
         freeram: total.saturating_sub(usage.used).min(machine.free_memory),
