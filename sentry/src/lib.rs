@@ -11,6 +11,7 @@
 pub mod futex;
 pub mod kernel;
 pub mod loader;
+pub mod procfs;
 pub mod signal;
 pub mod syscalls;
 pub mod task;

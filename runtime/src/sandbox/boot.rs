@@ -14,6 +14,7 @@ use platform::host::{self, SENTRY_RULES};
 use platform::memory::MemoryFile;
 use platform::ptrace::{Options, Ptrace};
 use sentry::kernel::{Config, Init, Kernel};
+use sentry::procfs::ProcFs;
 use sentry::task::{FirstProgram, FsContext, Limits, StartError};
 use sentry::trace::TraceSink;
 use vfs::{Caller, Capabilities, Walk, WalkFlags, Writer, install_special};
@@ -193,10 +194,12 @@ fn run(
     let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
     let caller = Caller::kernel();
     let limit = usize::try_from(confined.descriptors).unwrap_or(usize::MAX);
+    let proc = ProcFs::new(device::PROC);
     let builder = Builder {
         plan,
         memory: &confined.memory,
         descriptors: &Descriptors::new(limit),
+        proc: &proc,
         kernel: &caller,
     };
     let pipes = Pipes::new(device::PIPES);
@@ -215,6 +218,7 @@ fn run(
         init: Init::Reaper,
         trace,
     });
+    proc.attach(&kernel);
     let watcher = Watcher::new().map_err(failed)?;
     let root = mounts.root();
     let writer = Writer {

@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use arch::abi::stat::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
+use arch::abi::stat::SYSFS_MAGIC;
 use base::Errno;
 use fs::hostfs::{Access, Coherence, Descriptors, HostFs, Options};
 use fs::overlay::Overlay;
 use fs::pseudo::PseudoFs;
 use fs::{dev, tmpfs};
 use platform::memory::MemoryFile;
+use sentry::procfs::ProcFs;
 use vfs::{
     Caller, DeviceId, FileKind, FileSystem, Mount, MountFlags, MountNamespace, Path, Walk,
     WalkFlags, ops,
@@ -26,6 +27,8 @@ pub(super) struct Builder<'a> {
     pub(super) plan: &'a Plan,
     pub(super) memory: &'a Arc<MemoryFile>,
     pub(super) descriptors: &'a Arc<Descriptors>,
+    /// What /proc shows.
+    pub(super) proc: &'a ProcFs,
     /// Who makes mount points that are missing.
     pub(super) kernel: &'a Caller,
 }
@@ -78,9 +81,8 @@ impl Builder<'_> {
         )?))
     }
 
-    /// The one place where /proc is mounted: empty until the sentry has one.
     fn proc(&self, mounts: &MountNamespace) -> Result<(), Errno> {
-        let proc = PseudoFs::new("proc", PROC_SUPER_MAGIC.cast_unsigned(), device::PROC);
+        let proc = self.proc.file_system();
         let flags = MountFlags::NO_SUID | MountFlags::NO_DEV | MountFlags::NO_EXEC;
         self.mount(mounts, proc, b"/proc", flags, b"proc")
     }

@@ -62,6 +62,12 @@ impl Pids {
         })
     }
 
+    /// How many numbers there may be at a time.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// A number for a new task. `EAGAIN` if there are too many.
     pub fn allocate(self: &Arc<Self>) -> Result<Arc<PidHold>, Errno> {
         let mut numbers = self.numbers.lock();

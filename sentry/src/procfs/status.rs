@@ -1,0 +1,226 @@
+//! /proc/pid/status.
+
+use std::fmt::Write;
+
+use base::Errno;
+use platform::host::CpuSet;
+use vfs::Caller;
+
+use super::memory::kib;
+use super::subject::Subject;
+use crate::signal::SigSet;
+use crate::task::Resource;
+
+/// Everything about a process, a line each.
+pub(super) fn text(subject: &Subject, _caller: &Caller) -> Result<Vec<u8>, Errno> {
+    let mut text = Vec::from(b"Name:\t");
+    for byte in subject.comm() {
+        match byte {
+            b'\n' => text.extend_from_slice(b"\\n"),
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            byte => text.push(byte),
+        }
+    }
+    let mut rest = String::from("\n");
+    // Writing to a String cannot fail.
+    let _ = identity(subject, &mut rest)
+        .and_then(|()| memory(subject, &mut rest))
+        .and_then(|()| signals(subject, &mut rest))
+        .and_then(|()| privileges(subject, &mut rest))
+        .and_then(|()| scheduling(subject, &mut rest));
+    text.extend_from_slice(rest.as_bytes());
+    Ok(text)
+}
+
+fn identity(subject: &Subject, out: &mut String) -> std::fmt::Result {
+    let letter = subject.state();
+    let state = match letter {
+        'R' => "running",
+        'S' => "sleeping",
+        'T' => "stopped",
+        _ => "zombie",
+    };
+    let thread = subject.any_thread();
+    if let Some(thread) = &thread {
+        writeln!(out, "Umask:\t{:04o}", thread.fs().umask())?;
+    }
+    let (tgid, id) = (subject.group.id.0, subject.id.0);
+    writeln!(out, "State:\t{letter} ({state})\nTgid:\t{tgid}\nNgid:\t0")?;
+    writeln!(
+        out,
+        "Pid:\t{id}\nPPid:\t{}\nTracerPid:\t0",
+        subject.kin().parent
+    )?;
+    if let Some(held) = subject.credentials() {
+        let [a, b, c, d] = [held.uid, held.euid, held.suid, held.fsuid].map(|uid| uid.0);
+        writeln!(out, "Uid:\t{a}\t{b}\t{c}\t{d}")?;
+        let [a, b, c, d] = [held.gid, held.egid, held.sgid, held.fsgid].map(|gid| gid.0);
+        writeln!(out, "Gid:\t{a}\t{b}\t{c}\t{d}")?;
+        let size = thread
+            .and_then(|thread| thread.fds())
+            .map_or(0, |fds| fds.size());
+        write!(out, "FDSize:\t{size}\nGroups:\t")?;
+        for group in held.groups.iter() {
+            write!(out, "{} ", group.0)?;
+        }
+        out.push('\n');
+    } else {
+        writeln!(
+            out,
+            "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t0\nGroups:\t"
+        )?;
+    }
+    let kin = subject.kin();
+    writeln!(out, "NStgid:\t{tgid}\nNSpid:\t{id}")?;
+    writeln!(
+        out,
+        "NSpgid:\t{}\nNSsid:\t{}\nKthread:\t0",
+        kin.pgrp, kin.session
+    )
+}
+
+/// Sizes, which a process has as long as it has memory.
+fn memory(subject: &Subject, out: &mut String) -> std::fmt::Result {
+    let Some(memory) = subject.memory() else {
+        return Ok(());
+    };
+    let usage = memory.usage();
+    let of_files = usage.file.saturating_sub(usage.shared);
+    let rows = [
+        ("VmPeak", usage.total_peak.max(usage.total)),
+        ("VmSize", usage.total),
+        ("VmLck", usage.locked),
+        ("VmPin", 0),
+        ("VmHWM", usage.resident_peak.max(usage.resident)),
+        ("VmRSS", usage.resident),
+        ("RssAnon", usage.anonymous),
+        ("RssFile", of_files),
+        ("RssShmem", usage.file.saturating_sub(of_files)),
+        ("VmData", usage.data),
+        ("VmStk", usage.stack),
+        ("VmExe", usage.text),
+        ("VmLib", 0),
+        ("VmPTE", 0),
+        ("VmSwap", 0),
+    ];
+    for (name, bytes) in rows {
+        writeln!(out, "{name}:\t{:8} kB", kib(bytes))?;
+    }
+    writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t0")
+}
+
+fn signals(subject: &Subject, out: &mut String) -> std::fmt::Result {
+    let (ignored, caught) = subject.group.actions().ignored_and_caught();
+    let limit = subject.group.limits().get(Resource::Sigpending).cur;
+    let (threads, queued, sets) = {
+        let mut signals = subject.group.signals();
+        let shared = signals.shared.set();
+        let charges = subject
+            .group
+            .signal_charges(crate::signal::Scope::Group, &signals);
+        let threads = signals.threads.len();
+        let own = signals.thread(subject.id);
+        let (pending, blocked) = own.map_or((SigSet::EMPTY, SigSet::EMPTY), |thread| {
+            (thread.pending.set(), thread.mask)
+        });
+        (threads, charges.count(), [pending, shared, blocked])
+    };
+    let [pending, shared, blocked] = sets.map(|set| set.0);
+    writeln!(out, "Threads:\t{}", threads.max(1))?;
+    writeln!(out, "SigQ:\t{queued}/{limit}")?;
+    writeln!(out, "SigPnd:\t{pending:016x}\nShdPnd:\t{shared:016x}")?;
+    writeln!(out, "SigBlk:\t{blocked:016x}")?;
+    writeln!(
+        out,
+        "SigIgn:\t{:016x}\nSigCgt:\t{:016x}",
+        ignored.0, caught.0
+    )
+}
+
+fn privileges(subject: &Subject, out: &mut String) -> std::fmt::Result {
+    let Some(held) = subject.credentials() else {
+        return Ok(());
+    };
+    let rows = [
+        ("CapInh", held.inheritable),
+        ("CapPrm", held.permitted),
+        ("CapEff", held.effective),
+        ("CapBnd", held.bounding),
+        ("CapAmb", held.ambient),
+    ];
+    for (name, set) in rows {
+        writeln!(out, "{name}:\t{:016x}", set.bits())?;
+    }
+    let no_new = u8::from(held.no_new_privs);
+    writeln!(
+        out,
+        "NoNewPrivs:\t{no_new}\nSeccomp:\t0\nSeccomp_filters:\t0"
+    )
+}
+
+fn scheduling(subject: &Subject, out: &mut String) -> std::fmt::Result {
+    let Some(thread) = subject.any_thread() else {
+        return Ok(());
+    };
+    let allowed = thread.sched.lock().affinity;
+    let times = thread.usage.times();
+    writeln!(out, "Cpus_allowed:\t{}", mask(&allowed))?;
+    writeln!(out, "Cpus_allowed_list:\t{}", list(&allowed))?;
+    writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;
+    writeln!(out, "voluntary_ctxt_switches:\t{}", times.waits)?;
+    writeln!(out, "nonvoluntary_ctxt_switches:\t{}", times.preemptions)
+}
+
+/// CPUs below this are shown.
+const CPUS: usize = 1024;
+
+/// Groups of eight hexadecimal digits, the highest first.
+fn mask(set: &CpuSet) -> String {
+    let last = (0..CPUS).rev().find(|cpu| set.contains(*cpu)).unwrap_or(0);
+    let groups: Vec<String> = (0..=last / 32)
+        .rev()
+        .map(|group| {
+            let bits = (0..32).filter(|bit| set.contains(group * 32 + bit));
+            let word = bits.fold(0_u32, |word, bit| word | (1 << bit));
+            format!("{word:08x}")
+        })
+        .collect();
+    groups.join(",")
+}
+
+/// Ranges, as in `0-3,8`.
+fn list(set: &CpuSet) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for cpu in (0..CPUS).filter(|cpu| set.contains(*cpu)) {
+        match ranges.last_mut() {
+            Some((_, end)) if *end + 1 == cpu => *end = cpu,
+            _ => ranges.push((cpu, cpu)),
+        }
+    }
+    let shown: Vec<String> = ranges
+        .into_iter()
+        .map(|(first, last)| {
+            if first == last {
+                first.to_string()
+            } else {
+                format!("{first}-{last}")
+            }
+        })
+        .collect();
+    shown.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_as_linux_shows_them() {
+        let set = CpuSet::from_words(&[0b1_0000_1111, 1]);
+        assert_eq!(list(&set), "0-3,8,64");
+        assert_eq!(mask(&set), "00000001,00000000,0000010f");
+        assert_eq!(list(&CpuSet::one(5)), "5");
+        assert_eq!(mask(&CpuSet::one(5)), "00000020");
+        assert_eq!(list(&CpuSet::EMPTY), "");
+    }
+}
