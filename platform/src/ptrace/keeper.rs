@@ -3,6 +3,8 @@
 
 use std::sync::Mutex;
 
+use arch::abi::Errno;
+
 use super::calls;
 use super::control::Slot;
 use super::shared::Shared;
@@ -41,6 +43,50 @@ impl Keeper {
         what: &'static str,
     ) -> Result<u64, PlatformError> {
         let _busy = lock(&self.busy);
+        self.carry_out(shared, ops, what)
+    }
+
+    /// Has the keeper make another one, whose page is `slot`, by `ops`: clone, and what the
+    /// child does first. `slot` is given back if there is no child.
+    ///
+    /// The child reads its part from this keeper's page, the only one it has at that time:
+    /// nothing else may be requested here until it answers on its own.
+    pub(super) fn fork(
+        &self,
+        shared: &Shared,
+        slot: Slot,
+        ops: &[Op],
+        what: &'static str,
+    ) -> Result<Self, PlatformError> {
+        let _busy = lock(&self.busy);
+        let pid = self.carry_out(shared, ops, what).and_then(|id| {
+            i32::try_from(id).map_err(|_| PlatformError::Host {
+                what,
+                errno: Errno::EIO,
+            })
+        });
+        let child = match pid {
+            Ok(pid) => Self::new(pid, slot),
+            Err(error) => {
+                shared.control.free_slot(slot);
+                return Err(error);
+            }
+        };
+        match child.request(shared, &[], what) {
+            Ok(_) => Ok(child),
+            Err(error) => {
+                child.kill(shared);
+                Err(error)
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        shared: &Shared,
+        ops: &[Op],
+        what: &'static str,
+    ) -> Result<u64, PlatformError> {
         let mut last = 0;
         // An empty request asks whether the keeper is there.
         let ping: &[Op] = &[];

@@ -66,15 +66,7 @@ impl Shared {
         let what = "making a stub process";
         let refused = |errno| PlatformError::Host { what, errno };
         let slot = self.control.take_slot().map_err(refused)?;
-        let made = parent.request(self, &fork_ops(self.place, slot), what);
-        match made.map(i32::try_from) {
-            Ok(Ok(pid)) => Ok(Keeper::new(pid, slot)),
-            Ok(Err(_)) => Err(refused(arch::abi::Errno::EIO)),
-            Err(error) => {
-                self.control.free_slot(slot);
-                Err(error)
-            }
-        }
+        parent.fork(self, slot, &fork_ops(self.place, slot), what)
     }
 }
 

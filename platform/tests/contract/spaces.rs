@@ -206,3 +206,40 @@ fn spaces_come_and_go() {
         assert!(PAGE_SIZE.is_multiple_of(4096));
     });
 }
+
+#[test]
+fn spaces_made_at_the_same_time_are_apart() {
+    // More makers than CPUs, so that a new stub is still starting when the next is asked for.
+    on_all(|platform, memory| {
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for n in 0..60 {
+                        let guest = Guest::new(platform.clone(), memory.clone(), code::count());
+                        let mut context = guest.context_with(&[0, n]);
+                        assert_eq!(next_call(&mut *context)[1], n + 1);
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_parent_changes_at_once_behind_a_clone() {
+    with_guest(code::load(), |guest| {
+        let Some(cloner) = guest.space.cloner() else {
+            return;
+        };
+        guest.data.write(0, &1_u64.to_ne_bytes());
+        for _ in 0..300 {
+            let child = cloner.clone_space().unwrap();
+            // Calls that would show in the child if it made them.
+            guest.apply(&[unmap(DATA, 1), unmap(DATA, 1), unmap(DATA, 1)]);
+            let mut context = guest.platform.new_context(&child).unwrap();
+            *context.regs().unwrap() = start_regs(&[DATA]);
+            assert_eq!(next_call(&mut *context)[1], 1);
+            guest.apply(&[map(DATA, &guest.data, RW)]);
+        }
+    });
+}
