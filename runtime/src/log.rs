@@ -61,12 +61,15 @@ impl Log {
             Level::Info => "info",
             Level::Warning => "warning",
         };
-        let mut line = format!(
-            "{}.{:06} {level}: {}",
-            now.as_secs(),
-            now.subsec_micros(),
-            text.escape_debug()
-        );
+        let mut line = format!("{}.{:06} {level}: ", now.as_secs(), now.subsec_micros());
+        // One line, whatever the names in it hold.
+        for character in text.chars().take(LINE_MAX) {
+            if character.is_control() {
+                line.extend(character.escape_default());
+            } else {
+                line.push(character);
+            }
+        }
         // Room for the line's end.
         line.truncate(line.floor_char_boundary(LINE_MAX - 1));
         line.push('\n');

@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
     without_namespaces: Vec<Namespace>,
 
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 

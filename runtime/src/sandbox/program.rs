@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::{Errno, Gid, Uid};
 use sentry::task::StartError;
-use vfs::{Caller, Capabilities, Credentials, FileKind, Path, Walk, WalkFlags};
+use vfs::{Caller, Capabilities, Credentials, Path, Walk, WalkFlags};
 
 use super::{Cwd, Identity, Plan};
 use crate::cli::{Failure, NOT_EXECUTABLE, NOT_FOUND};
@@ -67,8 +67,7 @@ pub(super) fn directory(
 }
 
 /// The path of the program that `name` means: itself with a slash in it, else the first
-/// one in PATH that can be executed, as execvp(3) has it. `ENOENT`, or `EACCES` if all
-/// there is cannot be executed.
+/// one in PATH that can be executed. `ENOENT`, or `EACCES` if all there is cannot be.
 pub(super) fn find(name: &[u8], plan: &Plan, walk: &Walk<'_>) -> Result<Vec<u8>, Errno> {
     if name.is_empty() {
         return Err(Errno::ENOENT);
@@ -86,21 +85,17 @@ pub(super) fn find(name: &[u8], plan: &Plan, walk: &Walk<'_>) -> Result<Vec<u8>,
             directory
         };
         let candidate = [directory, b"/", name].concat();
-        match executable(&candidate, walk) {
+        // A directory that cannot be searched is passed over, as shells do.
+        let Ok(place) = walk.resolve(&candidate) else {
+            continue;
+        };
+        match place.may_execute(&walk.caller.credentials) {
             Ok(()) => return Ok(candidate),
-            Err(Errno::EACCES) => refused = Errno::EACCES,
-            Err(_) => {}
+            Err(_) if place.is_directory() => {}
+            Err(errno) => refused = errno,
         }
     }
     Err(refused)
-}
-
-fn executable(path: &[u8], walk: &Walk<'_>) -> Result<(), Errno> {
-    let place = walk.with(WalkFlags::empty()).resolve(path)?;
-    if place.kind() == FileKind::Directory {
-        return Err(Errno::EACCES);
-    }
-    place.may_execute(&walk.caller.credentials)
 }
 
 /// Says why the program did not start.
