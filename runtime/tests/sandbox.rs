@@ -12,6 +12,7 @@
 
 mod sandbox {
     mod confined;
+    mod doctor;
     mod ends;
     mod files;
     mod harness;

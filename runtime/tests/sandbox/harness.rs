@@ -1,12 +1,12 @@
 //! The binary, run as one user or another.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Somebody who is not root.
@@ -68,18 +68,31 @@ impl Drop for Scratch {
     }
 }
 
-/// The binary where everybody may execute it.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let directory = std::env::temp_dir().join(format!("ringfence-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = directory.join("ringfence");
-        fs::copy(env!("CARGO_BIN_EXE_ringfence"), &path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
+/// The binary where everybody may execute it: where it was built, or a copy that goes with
+/// the test's thread.
+fn binary() -> PathBuf {
+    thread_local! {
+        static COPY: OnceCell<Scratch> = const { OnceCell::new() };
+    }
+    let built = Path::new(env!("CARGO_BIN_EXE_ringfence"));
+    if built.ancestors().all(is_open) {
+        return built.to_owned();
+    }
+    COPY.with(|copy| {
+        let directory = copy.get_or_init(|| {
+            let scratch = Scratch::new(&format!("binary-{:?}", std::thread::current().id()));
+            let path = scratch.path().join("ringfence");
+            fs::copy(built, &path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            scratch
+        });
+        directory.path().join("ringfence")
     })
+}
+
+/// Whether everybody may search the directory or execute the file.
+fn is_open(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o001 != 0)
 }
 
 /// `ringfence do OPTIONS -- COMMAND`, with the options before the `--` in `words`.
@@ -87,6 +100,13 @@ pub(super) fn command(who: Who, words: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.arg("do").args(words);
     as_somebody(command, who)
+}
+
+/// What `ringfence doctor` says.
+pub(super) fn doctor(who: Who) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("doctor");
+    output(as_somebody(command, who))
 }
 
 /// Runs a script outside, in which `$0` is the binary; what it printed.
