@@ -55,6 +55,28 @@ fn mistakes_of_ones_own_are_125() {
 }
 
 #[test]
+fn its_kernel_is_ringfences() {
+    everybody(|who| {
+        let release = text(who, &["--", "uname", "-r"]);
+        assert!(release.contains("ringfence"), "{release}");
+        let version = text(who, &["--", "cat", "/proc/version"]);
+        assert!(version.contains(release.trim()), "{version}");
+    });
+}
+
+#[test]
+fn both_ways_of_nullifying_carry_it() {
+    for way in ["sysemu", "getpid"] {
+        let option = format!("--ptrace-nullify={way}");
+        let inside = text(
+            Who::Caller,
+            &[&option, "--", "sh", "-c", "echo $((6*7)) | cat"],
+        );
+        assert_eq!(inside, "42\n", "{way}");
+    }
+}
+
+#[test]
 fn it_is_the_caller_or_root() {
     everybody(|who| {
         let expected = match who {
