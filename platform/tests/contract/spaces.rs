@@ -1,6 +1,7 @@
 //! Several contexts, several spaces.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arch::abi::{Addr, PAGE_SIZE};
 use platform::{Exit, Prot};
@@ -10,6 +11,9 @@ use super::harness::{
     CODE, DATA, Guest, RW, RX, code_page, map, next_call, on_all, protect, start_regs, unmap,
     with_guest,
 };
+
+/// How long making spaces may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn threads_of_a_space_run_at_the_same_time() {
@@ -210,18 +214,26 @@ fn spaces_come_and_go() {
 #[test]
 fn spaces_made_at_the_same_time_are_apart() {
     // More makers than CPUs, so that a new stub is still starting when the next is asked for.
+    const MAKERS: usize = 6;
     on_all(|platform, memory| {
-        std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    for n in 0..60 {
-                        let guest = Guest::new(platform.clone(), memory.clone(), code::count());
-                        let mut context = guest.context_with(&[0, n]);
-                        assert_eq!(next_call(&mut *context)[1], n + 1);
-                    }
-                });
-            }
-        });
+        let (done, made) = std::sync::mpsc::channel();
+        // Not scoped: a maker that waits for ever is to fail the test, not to hang it.
+        for _ in 0..MAKERS {
+            let (platform, memory, done) = (platform.clone(), memory.clone(), done.clone());
+            std::thread::spawn(move || {
+                for n in 0..60 {
+                    let guest = Guest::new(platform.clone(), memory.clone(), code::count());
+                    let mut context = guest.context_with(&[0, n]);
+                    assert_eq!(next_call(&mut *context)[1], n + 1);
+                }
+                done.send(()).unwrap();
+            });
+        }
+        drop(done);
+        for _ in 0..MAKERS {
+            let result = made.recv_timeout(PATIENCE);
+            assert!(result.is_ok(), "a maker is lost: {result:?}");
+        }
     });
 }
 
