@@ -45,6 +45,12 @@ pub trait Platform: Send + Sync {
 
     /// How many contexts can run at the same time.
     fn cpus(&self) -> NonZeroUsize;
+
+    /// How many requests were made of stub processes so far: batches of mapping changes, threads
+    /// and processes made. Zero where there are no such requests.
+    fn requests(&self) -> u64 {
+        0
+    }
 }
 
 /// What is fixed for a platform's life.

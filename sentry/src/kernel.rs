@@ -94,6 +94,7 @@ pub struct Kernel {
     trace: Option<Arc<dyn TraceSink>>,
     unsupported: Mutex<BTreeMap<&'static str, u64>>,
     calls: AtomicU64,
+    faults: AtomicU64,
     end: Mutex<End>,
     end_events: WaitQueue,
 }
@@ -145,6 +146,7 @@ impl Kernel {
             trace: config.trace,
             unsupported: Mutex::new(rank::LEAF, BTreeMap::new()),
             calls: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
             end: Mutex::new(rank::LEAF, End::default()),
             end_events: WaitQueue::new(),
         })
@@ -235,6 +237,16 @@ impl Kernel {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many page faults of programs the host could not answer by itself.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_main(&self, pid: Pid) {

@@ -2,6 +2,7 @@
 //! out requests on its address space.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use arch::abi::Errno;
 
@@ -96,6 +97,7 @@ impl Keeper {
             ops.chunks(layout::MAX_OPS).collect()
         };
         for batch in batches {
+            shared.requests.fetch_add(1, Ordering::Relaxed);
             let answer = shared.channels.ask(self.pid, |channel| {
                 let (result, event) = (channel.result_nr, channel.event_nr);
                 shared.control.post(self.slot, batch, result, event);

@@ -32,6 +32,7 @@ mod zygote;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arch::abi::Addr;
 
@@ -121,6 +122,10 @@ impl Platform for Ptrace {
 
     fn cpus(&self) -> NonZeroUsize {
         self.cpus
+    }
+
+    fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 }
 

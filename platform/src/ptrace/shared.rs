@@ -1,5 +1,6 @@
 //! What all spaces and contexts of one platform instance share.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::Nullify;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) files: Mutex<FileTable>,
     pub(super) zygote: Keeper,
     pub(super) nullify: Nullify,
+    /// Requests made of keepers.
+    pub(super) requests: AtomicU64,
     pub(super) placement: Arc<Placement>,
     /// Mappings that the host lets a process have.
     pub(super) max_mappings: usize,

@@ -1,6 +1,7 @@
 //! The start of the platform: descriptors, the place of the stub, the zygote.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use arch::abi::num::u64_of;
@@ -73,6 +74,7 @@ pub(super) fn start(memory: &Arc<MemoryFile>, options: Options) -> Result<Shared
         files: Mutex::new(FileTable::new(ours, SOCKET_NR)),
         zygote: Keeper::new(pid, ZYGOTE),
         nullify: options.nullify,
+        requests: AtomicU64::new(0),
         placement: Placement::new(),
         max_mappings: max_mappings(),
         min_address: min_address(),

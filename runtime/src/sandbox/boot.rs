@@ -290,7 +290,12 @@ fn start(
 
 /// What the program called that is not there: into the log, and after a trace.
 fn report(kernel: &Kernel, plan: &Plan, log: &Log) {
-    log.info(&format!("{} system calls", kernel.calls()));
+    log.info(&format!(
+        "{} system calls, {} page faults, {} requests to stubs",
+        kernel.calls(),
+        kernel.faults(),
+        kernel.platform.requests()
+    ));
     for (name, count) in kernel.unsupported() {
         let line = format!("unsupported: {name}, {count} times");
         log.warn(&line);

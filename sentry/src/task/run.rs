@@ -102,6 +102,7 @@ impl Task {
 
     fn fault(&mut self, at: Addr, access: Access) -> RunState {
         self.state.usage.count_fault();
+        self.kernel.count_fault();
         let Err(fault) = self.memory.fault(at, access) else {
             return RunState::Run;
         };
