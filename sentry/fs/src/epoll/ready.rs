@@ -20,7 +20,8 @@ struct State {
     scans: u64,
     /// Scans under way: they hold items that may come back.
     scanning: usize,
-    /// Somebody found nothing while a scan was under way, and is to be told.
+    /// Scans overlapped: what one of them holds, another cannot have seen, so that it may
+    /// have found nothing. All who wait are to be told when something is given back.
     missed: bool,
 }
 
@@ -65,9 +66,7 @@ impl ReadyList {
     /// Begins to go through the items that are in the list now.
     pub(super) fn scan(&self) -> Scan<'_> {
         let mut state = self.state.lock();
-        if state.items.is_empty() && state.scanning > 0 {
-            state.missed = true;
-        }
+        state.missed |= state.scanning > 0;
         state.scanning += 1;
         state.scans = state.scans.wrapping_add(1);
         Scan {
@@ -101,9 +100,6 @@ impl Scan<'_> {
                 let item = state.items.pop_front();
                 if let Some(item) = &item {
                     item.queued.store(false, Ordering::SeqCst);
-                } else if state.scanning > 1 {
-                    // Another scan took what was there, and may give it back.
-                    state.missed = true;
                 }
                 item?
             };

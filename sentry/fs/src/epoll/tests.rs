@@ -239,6 +239,23 @@ fn wait(epoll: &Epoll, file: &dyn FileOps, max: usize) -> Vec<Event> {
 }
 
 #[test]
+fn who_finds_nothing_beside_another_scan_is_told() {
+    let (epoll, _) = epoll();
+    let (ready, idle) = (eventfd(1), open(EventFd::new(1, EventFdFlags::empty())));
+    epoll.add(&ready, 1, IN, 1).unwrap();
+    epoll.add(&idle, 2, IN, 2).unwrap();
+    let read = idle.ops().unwrap().read(&mut ByteSink::new(8), 0);
+    assert_eq!(read, Ok(8));
+    let mut scan = epoll.ready.scan();
+    let held = scan.next().unwrap();
+    // What is left in the list is not ready, and what is ready is held.
+    assert_eq!(epoll.collect(9), []);
+    scan.again(held);
+    assert!(scan.finish(), "the other waiter is to look again");
+    assert_eq!(epoll.collect(9).len(), 1);
+}
+
+#[test]
 fn several_waiters_lose_nothing() {
     const ROUNDS: u64 = 2000;
     let (epoll, itself) = epoll();
