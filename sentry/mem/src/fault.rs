@@ -37,7 +37,7 @@ pub(crate) const AROUND: u64 = bytes(16);
 /// Bytes that a fault brings in at most while faults come in order.
 pub(crate) const AHEAD_MAX: u64 = 2 << 20;
 
-/// Private writable mappings of files up to this size are copied at the first touch.
+/// Private writable mappings of frozen files up to this size are copied at the first touch.
 const EAGER_COPY: u64 = bytes(32);
 
 /// Bytes between the lowest page of a growing stack and its lower neighbour.
@@ -142,7 +142,8 @@ impl Edit<'_> {
         let eager = access != Access::Execute
             && !vma.is_shared()
             && vma.allows(Access::Write)
-            && vma.len() <= EAGER_COPY;
+            && vma.len() <= EAGER_COPY
+            && vma.file().is_none_or(|file| file.file.is_frozen());
         if self.state.resident.find(page).is_none() {
             let hole = self.state.resident.hole(page, window);
             self.populate(&vma, page, hole, access)?;

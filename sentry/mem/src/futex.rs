@@ -12,7 +12,7 @@ use crate::span::Span;
 use crate::{Mm, Pages};
 
 /// Who can wait on a word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FutexScope {
     /// Tasks of this address space only: FUTEX_PRIVATE_FLAG.
     Private,
@@ -29,6 +29,9 @@ pub enum FutexKey {
         mm: u64,
         /// The word's address.
         at: Addr,
+        /// Whether it was asked for as private: a shared wake does not reach private
+        /// waiters, even where the memory is private.
+        scope: FutexScope,
     },
     /// A place in a file or in shared memory.
     Shared {
@@ -95,7 +98,11 @@ impl Mm {
     /// bytes, `EFAULT` if nothing readable is mapped there.
     pub fn futex_key(&self, at: Addr, scope: FutexScope) -> Result<FutexKey, Errno> {
         self.check_word(at)?;
-        let private = FutexKey::Private { mm: self.id(), at };
+        let private = FutexKey::Private {
+            mm: self.id(),
+            at,
+            scope,
+        };
         if scope == FutexScope::Private {
             return Ok(private);
         }

@@ -35,6 +35,13 @@ pub trait Mappable: Send + Sync {
         None
     }
 
+    /// Whether the contents stay as they are for as long as it is mapped: then a private
+    /// mapping may copy pages before they are written to. Elsewhere it must go on showing
+    /// the file until then.
+    fn is_frozen(&self) -> bool {
+        false
+    }
+
     /// madvise(2)'s MADV_REMOVE: frees these bytes (whole pages), which read as zero
     /// then. Called with no lock held.
     fn punch(&self, _offset: u64, _len: u64) -> Result<(), Errno> {

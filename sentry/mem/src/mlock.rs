@@ -1,7 +1,7 @@
 //! mlock(2) and relatives: accounting, and pages brought in.
 
 use arch::abi::memory::MlockallFlags;
-use arch::abi::{Addr, Errno};
+use arch::abi::{Addr, Errno, PAGE_SIZE};
 use platform::Access;
 
 use crate::Mm;
@@ -37,10 +37,17 @@ impl Mm {
     /// mlock(2), mlock2(2). `ENOMEM` for holes and beyond RLIMIT_MEMLOCK, `EPERM` if that
     /// is 0, `EAGAIN` if pages could not be brought in.
     pub fn lock(&self, at: Addr, len: u64, mode: LockMode) -> Result<(), Errno> {
-        let place = around(at, len)?;
         let limit = self.limits().locked;
         if limit == 0 {
             return Err(Errno::EPERM);
+        }
+        let len = rounded(at, len);
+        if len > limit {
+            return Err(Errno::ENOMEM);
+        }
+        let place = range(at, len)?;
+        if place.is_empty() {
+            return Ok(());
         }
         let mut edit = self.edit();
         let vmas = &edit.state.vmas;
@@ -70,7 +77,10 @@ impl Mm {
 
     /// munlock(2). `ENOMEM` for holes.
     pub fn unlock(&self, at: Addr, len: u64) -> Result<(), Errno> {
-        let place = around(at, len)?;
+        let place = range(at, rounded(at, len))?;
+        if place.is_empty() {
+            return Ok(());
+        }
         let mut edit = self.edit();
         let vmas = &edit.state.vmas;
         if !vmas.has_room(vmas.cuts(&place)) || !vmas.covers(&place) {
@@ -177,9 +187,18 @@ fn set_lock(vma: &mut Vma, mode: Option<LockMode>) {
         .set(VmaFlags::LOCK_ON_FAULT, mode == Some(LockMode::OnFault));
 }
 
-/// The pages that `[at, at + len)` touches; `EINVAL` if that wraps.
-fn around(at: Addr, len: u64) -> Result<Span, Errno> {
-    let end = at.checked_add(len).ok_or(Errno::EINVAL)?;
-    let end = end.page_up().ok_or(Errno::EINVAL)?;
-    Ok(at.page_down().0..end.0)
+/// The bytes of the pages that `[at, at + len)` touches, modulo 2^64 as on Linux: a length
+/// that overflows in rounding is none.
+fn rounded(at: Addr, len: u64) -> u64 {
+    let len = len.wrapping_add(at.page_offset());
+    Addr(len.wrapping_add(PAGE_SIZE.wrapping_sub(1)))
+        .page_down()
+        .0
+}
+
+/// `len` bytes (whole pages) from the page of `at` on; `EINVAL` if that wraps.
+fn range(at: Addr, len: u64) -> Result<Span, Errno> {
+    let start = at.page_down();
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    Ok(start.0..end.0)
 }

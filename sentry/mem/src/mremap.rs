@@ -65,7 +65,8 @@ impl Mm {
         }
         let old_len = round_up(old_len).ok_or(Errno::EINVAL)?;
         let new_len = round_up(new_len).ok_or(Errno::EINVAL)?;
-        if new_len == 0 || leave_old && old_len != new_len {
+        let whole = self.layout().max.0;
+        if new_len == 0 || new_len > whole || leave_old && old_len != new_len {
             return Err(Errno::EINVAL);
         }
         let old = aligned(old, old_len)?;

@@ -9,7 +9,11 @@ use platform::Access;
 use platform::host::{self, HostFile, StatOf};
 use vfs::Path;
 
+use super::Coherence;
 use super::inode::HostInode;
+
+/// FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE.
+const PUNCH_HOLE: u32 = 3;
 
 /// A mapping of a regular file. What lies beyond its end is SIGBUS, also if the host
 /// shortens it later: the host's own mapping faults then.
@@ -53,6 +57,16 @@ impl Mappable for HostMapping {
 
     fn path(&self) -> Vec<u8> {
         self.path.display_from_top()
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.inode.tree.options.coherence == Coherence::Frozen
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.inode.tree.writable()?;
+        self.inode.outdate();
+        host::fallocate(self.file.as_fd(), PUNCH_HOLE, offset, len)
     }
 
     fn sync(&self, _offset: u64, _len: u64) -> Result<(), Errno> {

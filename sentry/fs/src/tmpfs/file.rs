@@ -198,6 +198,12 @@ impl Mappable for FileMapping {
         self.node.contents()?.shared_writers(coming)
     }
 
+    fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.node.contents()?.write().punch(offset, len)?;
+        self.node.was_modified();
+        Ok(())
+    }
+
     fn mappings(&self) -> Option<&MappingSet> {
         self.node
             .contents()

@@ -100,12 +100,14 @@ fn futex_words_and_keys() {
     drop(word);
     assert_eq!((guest.load(base + 8), child.load(base + 8)), (Ok(6), Ok(1)));
     let key = |guest: &Guest, at, scope| guest.mm.futex_key(Addr(at), scope);
-    let private = Ok(FutexKey::Private {
-        mm: guest.mm.id(),
-        at,
-    });
-    assert_eq!(key(&guest, at.0, FutexScope::Private), private);
-    assert_eq!(key(&guest, at.0, FutexScope::Shared), private);
+    for scope in [FutexScope::Private, FutexScope::Shared] {
+        let expected = Ok(FutexKey::Private {
+            mm: guest.mm.id(),
+            at,
+            scope,
+        });
+        assert_eq!(key(&guest, at.0, scope), expected);
+    }
     assert_eq!(
         key(&guest, at.0 + 1, FutexScope::Private),
         Err(Errno::EINVAL)
