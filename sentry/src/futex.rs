@@ -328,6 +328,7 @@ mod tests {
         let key = FutexKey::Private {
             mm: 1,
             at: Addr(0x1000),
+            scope: FutexScope::Private,
         };
         let entry = |bitset| Entry {
             key,

@@ -20,8 +20,6 @@ pub struct Signals {
     pub(crate) stop: Stop,
     /// Once set, all threads end and this is the group's status.
     pub(crate) ending: Option<ExitStatus>,
-    /// How the leader ended: the group's status if nothing else decides it.
-    pub(crate) leader_status: Option<ExitStatus>,
     /// The thread that executes a new program and waits for the others to end.
     pub(crate) exec: Option<Pid>,
     /// What the next thread to attend tells the parent.
@@ -108,7 +106,6 @@ impl Signals {
             actions,
             stop: Stop::None,
             ending: None,
-            leader_status: None,
             exec: None,
             notice: None,
             stopped_by: None,

@@ -89,9 +89,6 @@ fn leave_group(
         None
     };
     signals.threads.remove(&tid);
-    if tid == group.id {
-        signals.leader_status = Some(status);
-    }
     // What was queued for the group finds another thread.
     let pending = signals.shared.set();
     for thread in signals.threads.values() {
@@ -102,7 +99,7 @@ fn leave_group(
     let last = signals
         .threads
         .is_empty()
-        .then(|| signals.ending.or(signals.leader_status).unwrap_or(status));
+        .then(|| signals.ending.unwrap_or(status));
     (tid, notice, last)
 }
 
