@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base::{Errno, num};
 use mem::Mappable;
-use vfs::{ByteSink, Caller, FileDescription, Path};
+use vfs::{ByteSink, Caller, Executing, FileDescription, Path};
 
 use super::OPEN;
+use crate::task::Exe;
 
 /// Bytes that decide what kind of program it is.
 const HEAD: usize = 256;
@@ -15,18 +16,21 @@ const HEAD: usize = 256;
 pub(crate) struct Image {
     place: Path,
     file: Arc<FileDescription>,
+    executing: Arc<Executing>,
     head: Vec<u8>,
 }
 
 impl Image {
-    /// Opens the file at `place`, if the caller may execute it. `EACCES`; otherwise what
-    /// the file says.
+    /// Opens the file at `place`, if the caller may execute it. `EACCES`; `ETXTBSY` if
+    /// it is open for writing; otherwise what the file says.
     pub(crate) fn open(place: &Path, caller: &Caller) -> Result<Self, Errno> {
         place.may_execute(&caller.credentials)?;
+        let executing = Arc::new(Executing::begin(place.inode())?);
         let file = vfs::ops::reopen(place, OPEN, caller)?;
         let mut image = Self {
             place: place.clone(),
             file,
+            executing,
             head: Vec::new(),
         };
         image.head = image.read(0, HEAD)?;
@@ -36,6 +40,14 @@ impl Image {
     /// Where it is.
     pub(crate) fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// For /proc/pid/exe.
+    pub(crate) fn exe(&self) -> Exe {
+        Exe {
+            path: self.place.clone(),
+            executing: Arc::clone(&self.executing),
+        }
     }
 
     /// Its first bytes, 256 at most.

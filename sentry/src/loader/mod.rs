@@ -23,7 +23,7 @@ use platform::host;
 use vfs::{Caller, Credentials, FileDescription, Path, Walk, WalkFlags};
 
 use crate::kernel::Kernel;
-use crate::task::{FsContext, Limits, Resource};
+use crate::task::{Exe, FsContext, Limits, Resource};
 
 pub(crate) use image::Image;
 pub(crate) use vdso::VdsoFrames;
@@ -66,7 +66,7 @@ pub(crate) struct Loaded {
     pub(crate) entry: Addr,
     pub(crate) stack: Addr,
     pub(crate) vdso: Addr,
-    pub(crate) exe: Path,
+    pub(crate) exe: Exe,
     pub(crate) comm: Vec<u8>,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) privileged: bool,
@@ -124,7 +124,7 @@ pub(crate) fn load(program: &Program<'_>) -> Result<Loaded, Errno> {
         entry: mapped.start,
         stack: sp,
         vdso,
-        exe: image.place().clone(),
+        exe: image.exe(),
         comm,
         credentials: change.credentials,
         privileged: change.secure,

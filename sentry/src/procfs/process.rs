@@ -76,7 +76,11 @@ static ENTRIES: &[Entry] = &[
         0o777,
         Kind::Place(|of| Some(of.any_thread()?.fs().root())),
     ),
-    file("exe", 0o777, Kind::Place(|of| of.group.exe())),
+    file(
+        "exe",
+        0o777,
+        Kind::Place(|of| of.group.exe().map(|exe| exe.path)),
+    ),
     file("mounts", 0o444, Kind::Mounts(MountRecord::mounts_line)),
     file(
         "mountinfo",

@@ -209,7 +209,7 @@ fn lock(
         return Err(Errno::EINVAL.into());
     }
     let (first, last) = byte_range(file, &flock)?;
-    let locks = file.inode().locks();
+    let locks = file.inode().state().locks();
     let kind = u32::try_from(flock.kind).map_err(|_| Errno::EINVAL)?;
     let wanted = match kind {
         F_RDLCK => LockKind::Shared,
@@ -307,7 +307,7 @@ pub fn flock(task: &mut Task, fd: Fd, operation: u32) -> SysResult {
     if operation & LOCK_NB != 0 {
         file.flock(kind)?;
     } else {
-        let locks = file.inode().locks();
+        let locks = file.inode().state().locks();
         task.wait_on(locks, Ready::IN, None, || file.flock(kind))?;
     }
     Ok(Outcome::ZERO)

@@ -37,15 +37,18 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// For paths relative to `dirfd`. The descriptor is looked at only if `path` is
-    /// relative: `EBADF`, `ENOTDIR`.
+    /// For paths relative to `dirfd`. `ENOENT` for an empty one; the descriptor is looked at
+    /// only if `path` is relative: `EBADF`, `ENOTDIR`.
     pub(super) fn at(task: &Task, dirfd: Fd, path: &[u8]) -> Result<Self, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let (root, cwd) = task.fs().root_and_cwd();
         let directory = if path.first() == Some(&b'/') || dirfd == Fd::CWD {
             cwd
         } else {
             let place = task.fds().get(dirfd)?.path().clone();
-            if !place.is_directory() && !path.is_empty() {
+            if !place.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
             place
@@ -485,11 +488,13 @@ pub fn faccessat2(task: &mut Task, dirfd: Fd, path: UserStr, mode: u32, flags: u
     }
     let flags = at_flags(flags, known)?;
     let path = read_path(task, path)?;
-    let mut start = Start::at(task, dirfd, &path)?;
+    // Nothing starts anywhere if the descriptor itself is meant.
+    let itself = path.is_empty() && flags.contains(AtFlags::EMPTY_PATH);
+    let mut start = Start::at(task, dirfd, if itself { b"/" } else { &path })?;
     if !flags.contains(AtFlags::EACCESS) {
         start = start.with_real_ids();
     }
-    let place = if path.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
+    let place = if itself {
         place_at(task, dirfd, &path, flags)?
     } else {
         let mut walk = WalkFlags::empty();

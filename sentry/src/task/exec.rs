@@ -129,7 +129,6 @@ impl Task {
                 self.state.become_leader();
                 signals.threads.insert(group.id, thread);
             }
-            signals.leader_status = None;
             drop(signals);
             tree.add_thread(&self.state);
         }

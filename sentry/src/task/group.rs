@@ -7,7 +7,7 @@ use arch::abi::Signal;
 use base::lock::{Mutex, MutexGuard, rank};
 use base::time::Time;
 use base::{Pid, WaitQueue, num};
-use vfs::Path;
+use vfs::{Executing, Path};
 
 use super::limits::{Limits, Resource};
 use super::pids::PidHold;
@@ -59,7 +59,7 @@ pub struct ThreadGroup {
     pub end_events: WaitQueue,
     limits: Mutex<Limits>,
     totals: Mutex<Totals>,
-    program: Mutex<Program>,
+    program: Mutex<Option<Exe>>,
     accounts: Arc<Accounts>,
     /// setitimer(2), timer_create(2).
     pub timers: ProcessTimers,
@@ -80,10 +80,13 @@ struct Totals {
     children: CpuTimes,
 }
 
-/// The program that runs.
-#[derive(Clone, Default)]
-struct Program {
-    exe: Option<Path>,
+/// The file of a program that runs.
+#[derive(Clone, Debug)]
+pub struct Exe {
+    /// Where it is.
+    pub path: Path,
+    /// Keeps it from being opened for writing.
+    pub executing: Arc<Executing>,
 }
 
 /// What a new thread group is made of.
@@ -97,7 +100,7 @@ pub struct GroupParts {
     /// Where its users' signals are counted.
     pub accounts: Arc<Accounts>,
     /// The program that runs.
-    pub exe: Option<Path>,
+    pub exe: Option<Exe>,
     /// personality(2).
     pub personality: u32,
     /// PR_SET_DUMPABLE.
@@ -119,7 +122,7 @@ impl ThreadGroup {
             end_events: WaitQueue::new(),
             limits: Mutex::new(rank::LEAF, parts.limits),
             totals: Mutex::new(rank::LEAF, Totals::default()),
-            program: Mutex::new(rank::LEAF, Program { exe: parts.exe }),
+            program: Mutex::new(rank::LEAF, parts.exe),
             accounts: parts.accounts,
             timers: ProcessTimers::default(),
             personality: AtomicU32::new(parts.personality),
@@ -165,12 +168,12 @@ impl ThreadGroup {
 
     /// The program that runs, unless it has ended.
     #[must_use]
-    pub fn exe(&self) -> Option<Path> {
-        self.program.lock().exe.clone()
+    pub fn exe(&self) -> Option<Exe> {
+        self.program.lock().clone()
     }
 
-    pub(crate) fn set_exe(&self, exe: Option<Path>) {
-        let before = std::mem::replace(&mut self.program.lock().exe, exe);
+    pub(crate) fn set_exe(&self, exe: Option<Exe>) {
+        let before = std::mem::replace(&mut *self.program.lock(), exe);
         drop(before);
     }
 

@@ -48,7 +48,7 @@ pub use block::{Deadline, Woken};
 pub use clone::{CloneRequest, VforkDone};
 pub use exec::{ExecFile, ExecRequest};
 pub use fs_context::FsContext;
-pub use group::{ExitStatus, GroupParts, ThreadGroup};
+pub use group::{Exe, ExitStatus, GroupParts, ThreadGroup};
 pub use limits::{Limits, RESOURCES, Resource};
 pub use pidfd::PidFd;
 pub use pids::{PID_MAX, PidHold, Pids};

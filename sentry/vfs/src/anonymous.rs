@@ -9,7 +9,7 @@ use base::lock::{Mutex, rank};
 use base::{Errno, Gid, PAGE_SIZE, Uid, num};
 
 use crate::{
-    Attributes, Caller, DeviceId, FileKind, FileLocks, FileOps, Inode, Path, SetAttributes,
+    Attributes, Caller, DeviceId, FileKind, FileOps, Inode, InodeState, Path, SetAttributes,
     SetTime, now,
 };
 
@@ -47,7 +47,7 @@ pub trait Reopen: Send + Sync {
 pub struct AnonymousInode {
     attributes: Mutex<Attributes>,
     reopen: Option<Arc<dyn Reopen>>,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 impl std::fmt::Debug for AnonymousInode {
@@ -92,7 +92,7 @@ impl AnonymousInode {
                 },
             ),
             reopen,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 }
@@ -154,8 +154,8 @@ impl Inode for AnonymousInode {
             .and_then(|object| object.reopen(flags))
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

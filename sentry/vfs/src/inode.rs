@@ -133,8 +133,8 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
-    /// Advisory locks (fcntl(2), flock(2)) of this inode; the same object for its whole life.
-    fn locks(&self) -> &crate::FileLocks;
+    /// What the kernel keeps with this inode; the same object for its whole life.
+    fn state(&self) -> &crate::InodeState;
 
     /// For file systems to find their own type again.
     fn as_any(&self) -> &dyn Any;

@@ -12,8 +12,8 @@ use base::time::Time;
 use base::{Errno, Gid, Pid, Pollable, Ready, Subscription, Uid, Wake};
 
 use crate::{
-    Attributes, Caching, Caller, Capabilities, Created, Credentials, DeviceId, FileKind, FileLocks,
-    FileOps, Inode, Name, NewNode, Path, RenameMode, SetAttributes, Sink, Source, UnlinkKind,
+    Attributes, Caching, Caller, Capabilities, Created, Credentials, DeviceId, FileKind, FileOps,
+    Inode, InodeState, Name, NewNode, Path, RenameMode, SetAttributes, Sink, Source, UnlinkKind,
     Whence,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Toy {
     pub(crate) lookups: AtomicUsize,
     entries: Option<Mutex<HashMap<Name, Arc<Toy>>>>,
     pub(crate) bytes: Mutex<Vec<u8>>,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 impl Toy {
@@ -56,7 +56,7 @@ impl Toy {
             lookups: AtomicUsize::new(0),
             entries: entries.map(|entries| Mutex::new(rank::INODE, entries)),
             bytes: Mutex::new(rank::INODE, Vec::new()),
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 
@@ -164,8 +164,8 @@ impl Inode for Toy {
         Ok(Box::new(OpenToy(self)))
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -8,7 +8,9 @@ use arch::abi::OpenFlags;
 use base::lock::{Mutex, rank};
 use base::{Errno, Gid, Uid};
 use platform::host::HostStat;
-use vfs::{Attributes, Caller, DeviceId, FileKind, FileLocks, FileOps, Inode, Path, SetAttributes};
+use vfs::{
+    Attributes, Caller, DeviceId, FileKind, FileOps, Inode, InodeState, Path, SetAttributes,
+};
 
 use super::regular::{OpenRegular, Regular};
 use super::stream::{OpenStream, Stream};
@@ -45,7 +47,7 @@ pub(super) struct StdioInode {
     /// One per descriptor: the two ends of a pipe are one inode.
     bodies: Mutex<Vec<Body>>,
     is_terminal: bool,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 impl StdioInode {
@@ -84,7 +86,7 @@ impl StdioInode {
             attributes: Mutex::new(rank::LEAF, attributes),
             bodies: Mutex::new(rank::LEAF, Vec::new()),
             is_terminal,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 
@@ -179,8 +181,8 @@ impl Inode for StdioInode {
         fitting.map(Body::open).ok_or(Errno::EACCES)
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

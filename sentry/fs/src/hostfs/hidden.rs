@@ -7,14 +7,14 @@ use arch::abi::OpenFlags;
 use base::time::Time;
 use base::{Errno, Gid, Pollable, Ready, Subscription, Uid};
 use vfs::{
-    Attributes, Caller, DeviceId, DirEntry, DirSink, FileKind, FileLocks, FileOps, Inode, Name,
+    Attributes, Caller, DeviceId, DirEntry, DirSink, FileKind, FileOps, Inode, InodeState, Name,
     Path, Whence,
 };
 
 /// An empty directory that nothing can be put in.
 pub(super) struct HiddenDirectory {
     device: DeviceId,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 /// Its inode number: not one that a host file system gives.
@@ -24,7 +24,7 @@ impl HiddenDirectory {
     pub(super) fn inode(device: DeviceId) -> Arc<dyn Inode> {
         Arc::new(Self {
             device,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 }
@@ -67,8 +67,8 @@ impl Inode for HiddenDirectory {
         Ok(Box::new(OpenHidden))
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -11,7 +11,7 @@ use base::lock::{Mutex, rank};
 use base::time::Time;
 use platform::host::{self, HostFile, HostStat, StatOf};
 use vfs::{
-    Attributes, Caching, Caller, FileKind, FileLocks, FileOps, Inode, Link, Name, NewNode, Path,
+    Attributes, Caching, Caller, FileKind, FileOps, Inode, InodeState, Link, Name, NewNode, Path,
     Protection, RenameMode, SetAttributes, UnlinkKind, open_special,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct HostInode {
     pub(super) appending: Mutex<()>,
     /// For the name of a bound socket: the socket.
     bound: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 /// Where an inode can be reached.
@@ -104,7 +104,7 @@ impl HostInode {
             files: Mutex::new(rank::LEAF, Files::default()),
             appending: Mutex::new(rank::INODE, ()),
             bound: Mutex::new(rank::LEAF, None),
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 
@@ -431,8 +431,8 @@ impl Inode for HostInode {
         self.delete_xattr(name)
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -8,7 +8,7 @@ use arch::abi::OpenFlags;
 use base::Errno;
 use base::lock::Mutex;
 use vfs::{
-    Attributes, Caller, DeviceId, FileKind, FileLocks, FileOps, Inode, Link, Name, NewNode, Path,
+    Attributes, Caller, DeviceId, FileKind, FileOps, Inode, InodeState, Link, Name, NewNode, Path,
     Protection, RenameMode, SetAttributes, UnlinkKind, open_special,
 };
 
@@ -35,7 +35,7 @@ pub(super) struct OverlayInode {
     pub(super) names: AtomicI64,
     /// Made without a name (O_TMPFILE): may get its first one.
     pub(super) may_be_linked: bool,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 impl OverlayInode {
@@ -66,7 +66,7 @@ impl OverlayInode {
             entries: Mutex::new(ranks::ENTRIES, Entries::default()),
             names: AtomicI64::new(names),
             may_be_linked: false,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 
@@ -88,7 +88,7 @@ impl OverlayInode {
             entries: Mutex::new(ranks::ENTRIES, Entries::default()),
             names: AtomicI64::new(0),
             may_be_linked,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         })
     }
 
@@ -252,8 +252,8 @@ impl Inode for OverlayInode {
         self.copy_up()?.remove_xattr(name)
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

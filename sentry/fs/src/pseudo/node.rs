@@ -7,7 +7,7 @@ use arch::abi::OpenFlags;
 use base::time::Time;
 use base::{Errno, Gid, PAGE_SIZE, Uid, num};
 use vfs::{
-    Attributes, Caching, Caller, Created, DeviceId, FileKind, FileLocks, FileOps, Inode, Link,
+    Attributes, Caching, Caller, Created, DeviceId, FileKind, FileOps, Inode, InodeState, Link,
     Name, NewNode, Path, Protection, RenameMode, SetAttributes, UnlinkKind, now,
 };
 
@@ -22,7 +22,7 @@ pub struct PseudoNode {
     spec: Spec,
     born: Time,
     body: Body,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 pub(super) enum Body {
@@ -40,7 +40,7 @@ impl PseudoNode {
             spec,
             born: now(),
             body,
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         }
     }
 
@@ -185,8 +185,8 @@ impl Inode for PseudoNode {
         }
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -11,7 +11,7 @@ use base::lock::{Mutex, RwLock, rank};
 use base::time::Time;
 use base::{Errno, Gid, PAGE_SIZE, Uid, num};
 use vfs::{
-    Attributes, Caller, Created, DeviceId, FileKind, FileLocks, FileOps, Inode, Link, Name,
+    Attributes, Caller, Created, DeviceId, FileKind, FileOps, Inode, InodeState, Link, Name,
     NewNode, Path, Protection, RenameMode, SetAttributes, UnlinkKind, now, open_special,
 };
 
@@ -38,7 +38,7 @@ pub struct Node {
     pub(super) body: Body,
     /// Made without a name (O_TMPFILE): may still be given one.
     linkable: AtomicBool,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 /// What an inode is, with what its kind needs.
@@ -108,7 +108,7 @@ impl Node {
             ),
             body,
             linkable: AtomicBool::new(false),
-            locks: FileLocks::default(),
+            state: InodeState::default(),
         }))
     }
 
@@ -385,8 +385,8 @@ impl Inode for Node {
         self.contents()?.add_seals(seals, executable)
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

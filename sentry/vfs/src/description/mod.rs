@@ -9,7 +9,9 @@ use base::lock::{Mutex, rank};
 use base::{Errno, Pollable, Ready, Subscription, Wake};
 use mem::Mappable;
 
+use crate::notify::{self, Events};
 use crate::permission::{SET_GID, SET_UID, owns, without_set_ids};
+use crate::state::WriteAccess;
 use crate::{
     Caller, DirEntry, DirSink, FileKind, FileOps, Inode, LockKind, LockOwner, Path, SetAttributes,
     Sink, Source, Whence,
@@ -36,6 +38,8 @@ pub struct FileDescription {
     positioned: bool,
     /// Held while the file is read or written at it, as Linux's `f_pos_lock`.
     position: Mutex<u64>,
+    /// Keeps a regular file that is open for writing from being executed.
+    _access: Option<WriteAccess>,
     /// flock(2) or an open-file-description lock was ever asked for.
     locked: AtomicBool,
 }
@@ -61,21 +65,39 @@ impl FileDescription {
     /// An open file at `path`, which behaves as `ops`. The access mode is in `flags`.
     #[must_use]
     pub fn new(path: Path, ops: Box<dyn FileOps>, flags: OpenFlags) -> Arc<Self> {
-        Self::make(path, Some(ops), flags)
+        Self::make(path, Some(ops), flags, None)
+    }
+
+    /// The same, with the right to write to a regular file.
+    pub(crate) fn writing(
+        path: Path,
+        ops: Box<dyn FileOps>,
+        flags: OpenFlags,
+        access: Option<WriteAccess>,
+    ) -> Arc<Self> {
+        Self::make(path, Some(ops), flags, access)
     }
 
     /// A place only: O_PATH.
     #[must_use]
     pub fn place(path: Path, flags: OpenFlags) -> Arc<Self> {
         let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
-        Self::make(path, None, (flags & kept) | OpenFlags::PATH)
+        Self::make(path, None, (flags & kept) | OpenFlags::PATH, None)
     }
 
-    fn make(path: Path, ops: Option<Box<dyn FileOps>>, flags: OpenFlags) -> Arc<Self> {
+    fn make(
+        path: Path,
+        ops: Option<Box<dyn FileOps>>,
+        flags: OpenFlags,
+        access: Option<WriteAccess>,
+    ) -> Arc<Self> {
         let open = ops.is_some();
         let seekable = ops.as_ref().is_some_and(|ops| ops.has_position());
         let keeps = ops.as_ref().is_some_and(|ops| ops.keeps_position());
         let mode = flags.access_mode();
+        if open {
+            path.inode().state().opened();
+        }
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             ops,
@@ -86,6 +108,7 @@ impl FileDescription {
             seekable,
             positioned: seekable && !keeps,
             position: Mutex::new(rank::FILE_POSITION, 0),
+            _access: access,
             locked: AtomicBool::new(false),
         })
     }
@@ -189,11 +212,20 @@ impl FileDescription {
     pub fn read(&self, to: &mut dyn Sink) -> Result<usize, Errno> {
         let ops = self.readable()?;
         if !self.positioned {
-            return ops.read_next(to);
+            return self.told(Events::ACCESS, ops.read_next(to)?);
         }
         let mut position = self.position.lock();
         let count = ops.read(to, *position)?;
         *position = position.saturating_add(base::num::u64_of(count));
+        drop(position);
+        self.told(Events::ACCESS, count)
+    }
+
+    /// Tells watchers of a transfer of `count` bytes, unless it was none.
+    fn told(&self, what: Events, count: usize) -> Result<usize, Errno> {
+        if count > 0 {
+            notify::tell(&self.path, what);
+        }
         Ok(count)
     }
 
@@ -204,14 +236,15 @@ impl FileDescription {
             return Err(Errno::ESPIPE);
         }
         check_range(at, to.remaining())?;
-        self.readable()?.read(to, at)
+        let count = self.readable()?.read(to, at)?;
+        self.told(Events::ACCESS, count)
     }
 
     /// Writes at the offset (or the end: O_APPEND) and moves it: write(2).
     pub fn write(&self, from: &mut dyn Source, writer: &Writer<'_>) -> Result<usize, Errno> {
         let ops = self.writable()?;
         if !self.positioned {
-            return ops.write_next(from);
+            return self.told(Events::MODIFY, ops.write_next(from)?);
         }
         let mut position = self.position.lock();
         if self.flags().contains(OpenFlags::APPEND) {
@@ -219,11 +252,13 @@ impl FileDescription {
             if count > 0 {
                 *position = end;
             }
-            return Ok(count);
+            drop(position);
+            return self.told(Events::MODIFY, count);
         }
         let count = self.write_now(ops, from, *position, writer)?;
         *position = position.saturating_add(base::num::u64_of(count));
-        Ok(count)
+        drop(position);
+        self.told(Events::MODIFY, count)
     }
 
     /// Writes at byte `at`: pwrite(2), which O_APPEND has write at the end all the same.
@@ -239,10 +274,12 @@ impl FileDescription {
         }
         let ops = self.writable()?;
         if self.flags().contains(OpenFlags::APPEND) {
-            return self.append_now(ops, from, writer).map(|done| done.0);
+            let (count, _) = self.append_now(ops, from, writer)?;
+            return self.told(Events::MODIFY, count);
         }
         check_range(at, from.remaining())?;
-        self.write_now(ops, from, at, writer)
+        let count = self.write_now(ops, from, at, writer)?;
+        self.told(Events::MODIFY, count)
     }
 
     /// Writes at the end, whatever the flags say, and leaves the offset: RWF_APPEND.
@@ -251,7 +288,8 @@ impl FileDescription {
         if !self.seekable {
             return Err(Errno::ESPIPE);
         }
-        self.append_now(ops, from, writer).map(|done| done.0)
+        let (count, _) = self.append_now(ops, from, writer)?;
+        self.told(Events::MODIFY, count)
     }
 
     /// Writes at byte `at` even under O_APPEND: RWF_NOAPPEND.
@@ -266,7 +304,8 @@ impl FileDescription {
             return Err(Errno::ESPIPE);
         }
         check_range(at, from.remaining())?;
-        self.write_now(ops, from, at, writer)
+        let count = self.write_now(ops, from, at, writer)?;
+        self.told(Events::MODIFY, count)
     }
 
     fn write_now(
@@ -351,7 +390,10 @@ impl FileDescription {
         };
         let done = ops.read_dir(*position, &mut counted);
         *position = counted.next;
-        done
+        drop(position);
+        done?;
+        notify::tell(&self.path, Events::ACCESS);
+        Ok(())
     }
 
     /// What mmap(2) shows of it. `EBADF` for O_PATH.
@@ -364,13 +406,13 @@ impl FileDescription {
     pub fn flock(&self, kind: LockKind) -> Result<(), Errno> {
         self.ops()?;
         self.locked.store(true, Ordering::Relaxed);
-        self.inode().locks().flock(self.id, kind)
+        self.inode().state().locks().flock(self.id, kind)
     }
 
     /// Gives the flock(2) lock up.
     pub fn unflock(&self) -> Result<(), Errno> {
         self.ops()?;
-        self.inode().locks().unflock(self.id);
+        self.inode().state().locks().unflock(self.id);
         Ok(())
     }
 
@@ -388,7 +430,7 @@ impl FileDescription {
             return Ok(());
         };
         let flushed = ops.flush();
-        self.inode().locks().release(owner);
+        self.inode().state().locks().release(owner);
         flushed
     }
 }
@@ -396,9 +438,24 @@ impl FileDescription {
 impl Drop for FileDescription {
     fn drop(&mut self) {
         if *self.locked.get_mut() {
-            let locks = self.path.inode().locks();
+            let locks = self.path.inode().state().locks();
             locks.unflock(self.id);
             locks.release(LockOwner::Description(self.id));
+        }
+        if self.ops.is_none() {
+            return;
+        }
+        let last = self.path.inode().state().closed();
+        notify::tell(
+            &self.path,
+            match self.writes {
+                true => Events::CLOSE_WRITE,
+                false => Events::CLOSE_NOWRITE,
+            },
+        );
+        if last {
+            let removed = self.path.is_unlinked();
+            notify::tell_if_gone(&**self.path.inode(), self.path.kind(), removed);
         }
     }
 }

@@ -176,7 +176,7 @@ fn closing_releases_the_process_record_locks() {
     let second = table
         .add(Arc::clone(&file), OnExec::Keep, 0, LIMIT)
         .unwrap();
-    let locks = file.inode().locks();
+    let locks = file.inode().state().locks();
     locks.set(&lock(table.lock_owner(), 0)).unwrap();
     locks.set(&lock(other.lock_owner(), 1)).unwrap();
     locks.set(&lock(file.lock_owner(), 2)).unwrap();
@@ -187,6 +187,7 @@ fn closing_releases_the_process_record_locks() {
     let inode = Arc::clone(file.inode());
     drop(file);
     let left: Vec<_> = inode
+        .state()
         .locks()
         .records()
         .iter()
@@ -194,7 +195,10 @@ fn closing_releases_the_process_record_locks() {
         .collect();
     assert_eq!(left, [1]);
     assert_eq!(
-        inode.locks().unset(other.lock_owner(), 0, OFFSET_MAX),
+        inode
+            .state()
+            .locks()
+            .unset(other.lock_owner(), 0, OFFSET_MAX),
         Ok(())
     );
 }

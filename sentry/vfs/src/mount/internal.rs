@@ -9,7 +9,7 @@ use base::{Errno, Gid, Uid};
 
 use super::{Mount, MountFlags};
 use crate::{
-    Attributes, Caller, Dentry, DeviceId, FileKind, FileLocks, FileOps, FileSystem, FsInfo, Inode,
+    Attributes, Caller, Dentry, DeviceId, FileKind, FileOps, FileSystem, FsInfo, Inode, InodeState,
     NAME_MAX, Path,
 };
 
@@ -41,7 +41,7 @@ impl Mount {
             magic,
             root: Arc::new(InternalRoot {
                 device,
-                locks: FileLocks::default(),
+                state: InodeState::default(),
             }),
         };
         let root: Arc<dyn Inode> = file_system.root.clone();
@@ -85,7 +85,7 @@ impl FileSystem for Internal {
 /// What stands at the root of such a file system; no path leads to it.
 struct InternalRoot {
     device: DeviceId,
-    locks: FileLocks,
+    state: InodeState,
 }
 
 impl Inode for InternalRoot {
@@ -118,8 +118,8 @@ impl Inode for InternalRoot {
         Err(Errno::ENXIO)
     }
 
-    fn locks(&self) -> &FileLocks {
-        &self.locks
+    fn state(&self) -> &InodeState {
+        &self.state
     }
 
     fn as_any(&self) -> &dyn Any {

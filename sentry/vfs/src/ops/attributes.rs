@@ -2,9 +2,11 @@
 
 use base::{Errno, Gid, Uid};
 
+use crate::notify::{self, Events};
 use crate::permission::{
     Access, SET_GID, STICKY, after_chown, keeps_set_gid, owns, without_set_ids,
 };
+use crate::state::WriteAccess;
 use crate::{
     Caller, Capabilities, Credentials, FileDescription, FileKind, FsInfo, MountFlags, OFFSET_MAX,
     Path, Protection, SetAttributes, SetTime, Writer,
@@ -29,7 +31,9 @@ pub fn change_mode(path: &Path, permissions: u16, caller: &Caller) -> Result<(),
     path.inode().set_attributes(&SetAttributes {
         permissions: Some(permissions),
         ..SetAttributes::default()
-    })
+    })?;
+    notify::tell(path, Events::ATTRIB);
+    Ok(())
 }
 
 /// A change of owners; `None` stays.
@@ -63,6 +67,7 @@ pub fn change_owner(path: &Path, change: Chown, caller: &Caller) -> Result<(), E
             Err(error) => return Err(error),
         }
     }
+    notify::tell(path, Events::ATTRIB);
     Ok(())
 }
 
@@ -106,7 +111,14 @@ pub fn set_times(path: &Path, times: Times, caller: &Caller) -> Result<(), Errno
         accessed: times.accessed,
         modified: times.modified,
         ..SetAttributes::default()
-    })
+    })?;
+    let what = match (times.accessed, times.modified) {
+        (Some(_), Some(_)) => Events::ATTRIB,
+        (Some(_), None) => Events::ACCESS,
+        _ => Events::MODIFY,
+    };
+    notify::tell(path, what);
+    Ok(())
 }
 
 /// Sets the length of the file at `path`: truncate(2). `EISDIR`, `EINVAL` for what is no
@@ -119,6 +131,7 @@ pub fn truncate(path: &Path, size: u64, writer: &Writer<'_>) -> Result<(), Errno
     }
     path.mount().writable()?;
     path.may(&writer.caller.credentials, Access::WRITE)?;
+    let _access = WriteAccess::begin(path.inode())?;
     resize(path, size, writer)
 }
 
@@ -146,7 +159,9 @@ pub(super) fn resize(path: &Path, size: u64, writer: &Writer<'_>) -> Result<(), 
         size: Some(size),
         permissions: (left != now.permissions).then_some(left),
         ..SetAttributes::default()
-    })
+    })?;
+    notify::tell(path, Events::MODIFY);
+    Ok(())
 }
 
 /// Reserves or punches: fallocate(2), its `mode` checked for form. `EBADF` if not open for
@@ -180,7 +195,9 @@ pub fn allocate(
         return Err(Errno::EFBIG);
     }
     file.drop_set_ids(writer.caller)?;
-    ops.allocate(mode, offset, len)
+    ops.allocate(mode, offset, len)?;
+    notify::tell(file.path(), Events::MODIFY);
+    Ok(())
 }
 
 /// Whether `who` may do `wanted` (empty: exist): access(2), with real ids in `who` unless

@@ -7,6 +7,7 @@ use base::Errno;
 
 use super::may_add;
 use crate::dentry::Changes;
+use crate::notify::{self, Events};
 use crate::permission::inherit;
 use crate::{Caller, Capabilities, Created, DeviceId, FileKind, Last, Name, NewNode, Path, Walk};
 
@@ -81,14 +82,25 @@ fn make(
         return Err(Errno::ENOENT);
     }
     directory.mount().writable()?;
-    make_in(
+    let place = make_in(
         &changes,
         directory,
         &name,
         created,
         permissions,
         walk.caller,
-    )
+    )?;
+    drop(changes);
+    tell_made(&place);
+    Ok(place)
+}
+
+/// Watchers of the directory learn of a new entry.
+pub(super) fn tell_made(place: &Path) {
+    let dentry = place.dentry();
+    if let (Some(parent), Some(name)) = (dentry.parent(), dentry.name()) {
+        notify::tell_directory(&parent, (&name, place.kind()), Events::CREATE, 0);
+    }
 }
 
 /// The name of a new entry; what is no name was dealt with before.

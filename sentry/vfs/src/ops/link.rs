@@ -6,6 +6,7 @@ use base::Errno;
 
 use super::may_add;
 use crate::dentry::Changes;
+use crate::notify::{self, Events};
 use crate::{FileKind, Last, Link, Name, Path, Walk};
 
 /// Makes `path` another name of `target`, which was resolved (with or without following a
@@ -32,8 +33,16 @@ pub fn link(target: &Path, walk: &Walk<'_>, path: &[u8]) -> Result<(), Errno> {
     if target.is_directory() {
         return Err(Errno::EPERM);
     }
+    if target.inode().state().is_never_named() {
+        return Err(Errno::ENOENT);
+    }
     changes.inode().link(&name, target.inode())?;
-    changes.keep(&name, Arc::clone(target.inode())).map(drop)
+    changes.keep(&name, Arc::clone(target.inode()))?;
+    drop(changes);
+    let kind = target.kind();
+    notify::tell_inode(&**target.inode(), kind, Events::ATTRIB);
+    notify::tell_directory(directory.dentry(), (&name, kind), Events::CREATE, 0);
+    Ok(())
 }
 
 /// The text of the symbolic link at `path`: readlink(2). `EINVAL` if it is none.

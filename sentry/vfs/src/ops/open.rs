@@ -8,7 +8,9 @@ use base::Errno;
 use super::attributes::resize;
 use super::create::{make_in, new_node};
 use crate::dentry::{Changes, Reach};
+use crate::notify::{self, Events};
 use crate::permission::{Access, owns};
+use crate::state::WriteAccess;
 use crate::walk::{Component, Walker};
 use crate::{
     Caller, Created, FileDescription, FileKind, MountFlags, Name, Path, Walk, WalkFlags, Writer,
@@ -106,15 +108,22 @@ pub fn open_at(
     open_place(place, how, writer)
 }
 
-/// Opens the inode of `place` without any check, as behaviour alone: for exec and other
-/// reads on the kernel's own behalf.
+/// Opens the inode of `place` without any check of permission: for exec and other reads on
+/// the kernel's own behalf. `ETXTBSY` for writing to what is executed.
 pub fn reopen(
     place: &Path,
     flags: OpenFlags,
     caller: &Caller,
 ) -> Result<Arc<FileDescription>, Errno> {
+    let writes = flags.access_mode().writes() && place.kind() == FileKind::Regular;
+    let access = match writes {
+        true => Some(WriteAccess::begin(place.inode())?),
+        false => None,
+    };
     let ops = Arc::clone(place.inode()).open(place, flags, caller)?;
-    Ok(FileDescription::new(place.clone(), ops, flags))
+    let file = FileDescription::writing(place.clone(), ops, flags, access);
+    notify::tell(place, Events::OPEN);
+    Ok(file)
 }
 
 fn open_place(
@@ -133,6 +142,7 @@ fn open_place(
     may_open(place, how, caller)?;
     let file = reopen(place, how.flags, caller)?;
     if truncates {
+        let _access = WriteAccess::begin(place.inode())?;
         let unlimited = Writer {
             size_limit: u64::MAX,
             ..*writer
@@ -175,6 +185,9 @@ fn open_unnamed(walk: &Walk<'_>, path: &[u8], how: OpenHow) -> Result<Arc<FileDe
     directory.may(&walk.caller.credentials, Access::WRITE | Access::EXEC)?;
     let new = new_node(&directory, Created::Regular, how.permissions, walk.caller)?;
     let inode = directory.inode().create_unnamed(&new)?;
+    if how.has(OpenFlags::EXCL) {
+        inode.state().forbid_names();
+    }
     let shown = format!("#{}", inode.attributes()?.inode);
     let dentry = directory
         .dentry()
@@ -261,6 +274,8 @@ fn make_or_find(
     directory.mount().writable()?;
     let created = Created::Regular;
     let place = make_in(&changes, directory, name, created, how.permissions, caller)?;
+    drop(changes);
+    super::create::tell_made(&place);
     Ok(Made::New(place))
 }
 

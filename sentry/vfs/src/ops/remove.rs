@@ -4,6 +4,7 @@ use base::Errno;
 
 use super::may_remove;
 use crate::dentry::Changes;
+use crate::notify::{self, Events};
 use crate::{Caller, FileKind, Last, Name, Parent, UnlinkKind, Walk};
 
 /// Removes a name that is not a directory's: unlink(2).
@@ -52,5 +53,9 @@ fn remove(
     }
     changes.inode().unlink(&name, kind)?;
     changes.removed(&name, &victim);
+    drop(changes);
+    let kind = victim.kind();
+    notify::tell_unlinked(&**victim.inode(), kind);
+    notify::tell_directory(directory.dentry(), (&name, kind), Events::DELETE, 0);
     Ok(())
 }

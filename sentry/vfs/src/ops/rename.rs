@@ -6,6 +6,7 @@ use base::Errno;
 
 use super::{may_add, may_remove};
 use crate::dentry::Changes;
+use crate::notify::{self, Events};
 use crate::permission::Access;
 use crate::{Caller, Dentry, FileKind, Last, Name, Parent, Path, RenameMode, Walk};
 
@@ -42,16 +43,52 @@ pub fn rename(
             old: &changes,
             new: &changes,
         };
-        return both.rename(&from, old_name, &to, new_name, mode, old_walk.caller);
+        let moved = both.rename(&from, old_name, &to, new_name, mode, old_walk.caller)?;
+        drop(changes);
+        tell((one, old_name), (other, new_name), moved, mode);
+        return Ok(());
     }
     let tree = Arc::clone(one.tree());
-    let _only_one = tree.rename.lock();
+    let only_one = tree.rename.lock();
     let (first, second) = Changes::begin_both(one, other)?;
     let both = Both {
         old: &first,
         new: &second,
     };
-    both.rename(&from, old_name, &to, new_name, mode, old_walk.caller)
+    let moved = both.rename(&from, old_name, &to, new_name, mode, old_walk.caller)?;
+    drop((second, first));
+    drop(only_one);
+    tell((one, old_name), (other, new_name), moved, mode);
+    Ok(())
+}
+
+/// What was renamed, and what had the new name.
+type Moved = (Arc<Dentry>, Option<Arc<Dentry>>);
+
+/// Tells the watchers of both directories and of what moved or lost its name; `None` if
+/// nothing had to be done.
+fn tell(old: (&Dentry, &[u8]), new: (&Dentry, &[u8]), moved: Option<Moved>, mode: RenameMode) {
+    let Some((source, target)) = moved else {
+        return;
+    };
+    let exchanged = mode == RenameMode::Exchange;
+    let replaced = target.as_ref().filter(|_| !exchanged);
+    tell_move(old, new, &source);
+    if let Some(target) = replaced {
+        notify::tell_unlinked(&**target.inode(), target.kind());
+    }
+    notify::tell_inode(&**source.inode(), source.kind(), Events::MOVE_SELF);
+    if let Some(target) = target.filter(|_| exchanged) {
+        tell_move(new, old, &target);
+        notify::tell_inode(&**target.inode(), target.kind(), Events::MOVE_SELF);
+    }
+}
+
+fn tell_move(from: (&Dentry, &[u8]), to: (&Dentry, &[u8]), moved: &Dentry) {
+    let cookie = notify::next_cookie();
+    let kind = moved.kind();
+    notify::tell_directory(from.0, (from.1, kind), Events::MOVED_FROM, cookie);
+    notify::tell_directory(to.0, (to.1, kind), Events::MOVED_TO, cookie);
 }
 
 /// The two directories of a rename, locked; the same one twice if it stays in its own.
@@ -69,7 +106,7 @@ impl Both<'_> {
         new_name: &[u8],
         mode: RenameMode,
         caller: &Caller,
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<Moved>, Errno> {
         let old_name = &Name::new(old_name)?;
         let source = self.old.find(old_name)?;
         let new_name = &Name::new(new_name)?;
@@ -84,7 +121,7 @@ impl Both<'_> {
             .as_ref()
             .is_some_and(|target| is_same_file(&source, target))
         {
-            return Ok(());
+            return Ok(None);
         }
         self.check_permission(&source, target.as_ref(), &to.directory, mode, caller)?;
         let busy = |dentry: &Arc<Dentry>| dentry.is_mount_point();
@@ -98,7 +135,7 @@ impl Both<'_> {
         tree.count_rename();
         self.update(&source, old_name, target.as_ref(), new_name, mode);
         tree.count_rename();
-        Ok(())
+        Ok(Some((source, target)))
     }
 
     fn check_loops(

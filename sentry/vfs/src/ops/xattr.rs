@@ -3,6 +3,7 @@
 use base::Errno;
 
 use super::attributes::sticky_to;
+use crate::notify::{self, Events};
 use crate::permission::Access;
 use crate::{Caller, Capabilities, FileKind, Path};
 
@@ -55,7 +56,9 @@ pub fn set_xattr(
             SetXattr::Create => Some(true),
             SetXattr::Replace => Some(false),
         },
-    )
+    )?;
+    notify::tell(path, Events::ATTRIB);
+    Ok(())
 }
 
 /// Removes attribute `name`: removexattr(2).
@@ -63,7 +66,9 @@ pub fn remove_xattr(path: &Path, name: &[u8], caller: &Caller) -> Result<(), Err
     check_name(name)?;
     path.mount().writable()?;
     check(path, name, Access::WRITE, caller)?;
-    path.inode().remove_xattr(name)
+    path.inode().remove_xattr(name)?;
+    notify::tell(path, Events::ATTRIB);
+    Ok(())
 }
 
 /// The names of all attributes that `caller` may see, each with a NUL behind it:

@@ -145,7 +145,7 @@ fn hard_links_are_one_inode() {
     let root = read_only(&scratch);
     let (one, two) = (walk(&root, "one").unwrap(), walk(&root, "two").unwrap());
     assert!(Arc::ptr_eq(&one, &two));
-    assert!(std::ptr::eq(one.locks(), two.locks()));
+    assert!(std::ptr::eq(one.state(), two.state()));
     assert_eq!(one.attributes().unwrap().links, 2);
 }
 
