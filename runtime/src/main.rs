@@ -11,6 +11,9 @@ mod sandbox;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static HEAP: platform::host::Heap = platform::host::Heap;
+
 fn main() -> ExitCode {
     cli::main()
 }

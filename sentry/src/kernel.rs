@@ -21,7 +21,7 @@ use vfs::{
 use crate::futex::FutexTable;
 use crate::loader::VdsoFrames;
 use crate::signal::Charges;
-use crate::task::{ExitStatus, Pids, TaskTree};
+use crate::task::{ExitStatus, OomKiller, Pids, TaskTree};
 use crate::time::Clocks;
 use crate::trace::TraceSink;
 
@@ -92,6 +92,7 @@ pub struct Kernel {
     tree: Mutex<TaskTree>,
     names: Mutex<Names>,
     trace: Option<Arc<dyn TraceSink>>,
+    pub(crate) oom: OomKiller,
     unsupported: Mutex<BTreeMap<&'static str, u64>>,
     calls: AtomicU64,
     faults: AtomicU64,
@@ -144,6 +145,7 @@ impl Kernel {
                 },
             ),
             trace: config.trace,
+            oom: OomKiller::new(),
             unsupported: Mutex::new(rank::LEAF, BTreeMap::new()),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
@@ -227,6 +229,12 @@ impl Kernel {
     pub fn unsupported(&self) -> Vec<(&'static str, u64)> {
         let counts = self.unsupported.lock();
         counts.iter().map(|(name, count)| (*name, *count)).collect()
+    }
+
+    /// How many processes were ended because the sandbox's memory was used up.
+    #[must_use]
+    pub fn oom_kills(&self) -> u64 {
+        self.oom.count()
     }
 
     pub(crate) fn count_call(&self) {

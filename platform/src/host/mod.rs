@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 mod clock;
 mod errors;
 mod file;
+mod heap;
 mod memfile;
 mod names;
 mod poll;
@@ -31,6 +32,7 @@ pub use file::{
     Open, Resolve, Seek, Sync, append, duplicate, fallocate, getdents64, open_beneath, pread,
     pwrite, read, read_nowait, readlink_at, seek, status_flags, sync, write, write_nowait,
 };
+pub use heap::{Heap, limit_heap};
 pub use memfile::{ftruncate, memfd_create, punch_hole};
 pub(crate) use memfile::{pread_raw, pwrite_raw};
 pub use names::{

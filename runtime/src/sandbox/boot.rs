@@ -15,7 +15,7 @@ use platform::memory::MemoryFile;
 use platform::ptrace::{Options, Ptrace};
 use sentry::kernel::{Config, Init, Kernel};
 use sentry::procfs::ProcFs;
-use sentry::task::{FirstProgram, FsContext, Limits, StartError};
+use sentry::task::{FirstProgram, FsContext, Limits, StartError, TASK_STACK};
 use sentry::trace::TraceSink;
 use vfs::{Caller, Capabilities, Walk, WalkFlags, Writer, install_special};
 
@@ -28,6 +28,9 @@ use crate::log::Log;
 
 /// Tasks at a time, each with a host thread and a stub thread.
 const TASKS_MAX: usize = 4096;
+
+/// Bytes of its own objects that the sentry has room for in any case.
+const HEAP_LEAST: u64 = 256 << 20;
 
 /// Heaps of the sentry's allocator: as many threads allocate without waiting.
 const ARENAS: i32 = 4;
@@ -94,6 +97,9 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     log.info(&format!(
         "no core files, at most {descriptors} descriptors, no new privileges"
     ));
+    let heap = heap_limit(memory.usage().limit);
+    host::limit_heap(heap).map_err(failed("limit the sentry's memory"))?;
+    log.info(&format!("at most {heap} bytes for the sentry itself"));
     let umask = setup::take_umask();
     let kept = capabilities(plan);
     setup::drop_capabilities(kept.bits()).map_err(failed("drop capabilities"))?;
@@ -146,6 +152,14 @@ fn memory(plan: &Plan, log: &Log) -> Result<Arc<MemoryFile>, Failure> {
     };
     log.info(&format!("memory limit {limit} bytes"));
     MemoryFile::create(limit).map_err(|error| failed(&error))
+}
+
+/// How much the sentry may use for itself, in bytes, beside `memory` for its programs: the
+/// stacks of as many threads as there may be, and room for what it keeps for them.
+fn heap_limit(memory: u64) -> u64 {
+    let stacks = TASK_STACK.saturating_mul(TASKS_MAX);
+    let objects = (memory / 4).max(HEAP_LEAST);
+    base::num::u64_of(stacks).saturating_add(objects)
 }
 
 /// What host files are served with, besides their owners' rights.
@@ -296,6 +310,15 @@ fn report(kernel: &Kernel, plan: &Plan, log: &Log) {
         kernel.faults(),
         kernel.platform.requests()
     ));
+    if let killed @ 1.. = kernel.oom_kills() {
+        let limit = kernel.memory.usage().limit >> 20;
+        let processes = if killed == 1 { "process" } else { "processes" };
+        let line = format!(
+            "out of memory: {killed} {processes} ended at the sandbox's limit of {limit} MiB; see --memory"
+        );
+        log.warn(&line);
+        crate::cli::say(&line);
+    }
     for (name, count) in kernel.unsupported() {
         let line = format!("unsupported: {name}, {count} times");
         log.warn(&line);

@@ -3,7 +3,7 @@
 use arch::abi::{Addr, Errno, PAGE_SIZE, num};
 use platform::Access;
 
-use crate::fault::{Asker, permits};
+use crate::fault::{Asker, Fault, permits};
 use crate::mm::State;
 use crate::span::round_up;
 use crate::{Mm, UserMemory};
@@ -68,8 +68,17 @@ impl Mm {
             drop(state);
             patience = patience.saturating_sub(1);
             let next = Addr(at.0.saturating_add(num::u64_of(done)));
-            if refused || patience == 0 || self.edit().fault(next, access, asker).is_err() {
+            if refused || patience == 0 {
                 break;
+            }
+            match self.edit().fault(next, access, asker) {
+                Ok(()) => {}
+                Err(fault) => {
+                    if fault == Fault::OutOfMemory {
+                        self.note_starved();
+                    }
+                    break;
+                }
             }
         }
         if done == 0 && len > 0 {

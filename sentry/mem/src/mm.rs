@@ -1,6 +1,6 @@
 //! One address space, its lock, and how changes to it reach the platform.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arch::abi::memory::MlockallFlags;
@@ -31,6 +31,8 @@ pub struct Mm {
     limits: Mutex<MemLimits>,
     exec: Mutex<Arc<ExecInfo>>,
     pub(crate) me: Weak<Self>,
+    /// The sentry could not write to the program for want of memory.
+    starved: AtomicBool,
 }
 
 /// What the lock guards.
@@ -85,6 +87,7 @@ impl Mm {
             limits: Mutex::new(rank::LEAF, layout.limits),
             exec: Mutex::new(rank::LEAF, Arc::default()),
             me: Weak::clone(me),
+            starved: AtomicBool::new(false),
         })
     }
 
@@ -140,6 +143,18 @@ impl Mm {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.view().lost
+    }
+
+    /// Whether a copy to or from the program failed since the last question because there
+    /// was no memory within the sandbox's limit: then it was short, or `EFAULT`, where Linux
+    /// would have looked for somebody to kill.
+    #[must_use]
+    pub fn take_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed) && self.starved.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_starved(&self) {
+        self.starved.store(true, Ordering::Relaxed);
     }
 
     /// The state, to look at.

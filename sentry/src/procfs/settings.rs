@@ -7,7 +7,7 @@ use base::Errno;
 use fs::pseudo::{DynFile, PseudoFs, PseudoNode, Spec};
 use net::options::DEFAULT_BUFFER;
 use platform::host;
-use vfs::{Caller, Capabilities, NR_OPEN};
+use vfs::{Caller, Capabilities, FILES_MAX, FileDescription, NR_OPEN};
 
 use super::{Source, entry};
 use crate::kernel::Kernel;
@@ -49,7 +49,8 @@ pub(super) fn directory(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
     let files = fs.directory(
         spec(),
         [
-            entry("file-max", number(i64::MAX.unsigned_abs())),
+            entry("file-max", number(base::num::u64_of(FILES_MAX))),
+            entry("file-nr", files_open(fs)),
             entry("nr_open", number(NR_OPEN.into())),
             entry("pipe-max-size", text(fs, source, pipe_max)),
             entry("overflowuid", number(65_534)),
@@ -107,6 +108,14 @@ fn threads_max(kernel: &Kernel) -> u64 {
 
 fn pipe_max(kernel: &Kernel) -> u64 {
     base::num::u64_of(kernel.pipes.max_size())
+}
+
+/// /proc/sys/fs/file-nr: open files, none of them unused, and the most there may be.
+fn files_open(fs: &PseudoFs) -> Arc<PseudoNode> {
+    fs.file(Spec::mode(0o444), |_: &Caller| {
+        let text = format!("{}\t0\t{FILES_MAX}\n", FileDescription::count());
+        Ok(text.into_bytes())
+    })
 }
 
 /// /proc/sys/kernel/random.

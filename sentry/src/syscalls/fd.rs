@@ -352,6 +352,7 @@ pub fn pipe2(task: &mut Task, out: UserPtr<[i32; 2]>, flags: u32) -> SysResult {
     let flags = OpenFlags::from_bits(flags)
         .filter(|flags| known.contains(*flags))
         .ok_or(Errno::EINVAL)?;
+    FileDescription::check_room()?;
     let credentials = &task.caller().credentials;
     let owner = (credentials.fsuid, credentials.fsgid);
     let new = task.kernel.pipes.create(flags, owner)?;
@@ -393,6 +394,7 @@ pub fn eventfd(task: &mut Task, initial: u32) -> SysResult {
 /// eventfd2(2).
 pub fn eventfd2(task: &mut Task, initial: u32, flags: u32) -> SysResult {
     let flags = EventFdFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    FileDescription::check_room()?;
     let file = fs::eventfd::EventFd::new(initial, flags);
     let mut open = OpenFlags::RDWR;
     open.set(OpenFlags::NONBLOCK, flags.contains(EventFdFlags::NONBLOCK));
@@ -408,6 +410,7 @@ pub fn memfd_create(task: &mut Task, name: UserStr, flags: u32) -> SysResult {
     /// NAME_MAX less `memfd:`, plus the NUL.
     const NAME_LIMIT: usize = 250;
     let flags = MemfdFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    FileDescription::check_room()?;
     let name = name
         .read(task.user(), NAME_LIMIT)
         .map_err(|error| match error {

@@ -122,6 +122,7 @@ fn open_in(task: &mut Task, dirfd: Fd, path: &[u8], how: RawHow, walk: WalkFlags
     let limit = task.limit(Resource::Nofile);
     let fds = Arc::clone(task.fds());
     let slot = fds.reserve(0, limit)?;
+    FileDescription::check_room()?;
     let how = ops::OpenHow {
         flags,
         permissions: num::low16(how.mode) & 0o7777 & !task.fs().umask(),

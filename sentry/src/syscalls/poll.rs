@@ -363,6 +363,7 @@ pub fn epoll_create1(task: &mut Task, flags: u32) -> SysResult {
     if flags & !EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL.into());
     }
+    FileDescription::check_room()?;
     let ops = Box::new(EpollFile::new());
     let file = task
         .kernel

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arch::abi::{OpenFlags, SigInfo, Signal};
 use base::{Errno, Pid};
 use mem::UserPtr;
-use vfs::{Capabilities, Credentials, Fd, OnExec};
+use vfs::{Capabilities, Credentials, Fd, FileDescription, OnExec};
 
 use super::fd::install;
 use super::signal::{may_signal, read_info};
@@ -101,6 +101,7 @@ pub fn pidfd_open(task: &mut Task, pid: Pid, flags: u32) -> SysResult {
     };
     let mut file_flags = OpenFlags::RDWR;
     file_flags.set(OpenFlags::NONBLOCK, flags & PIDFD_NONBLOCK != 0);
+    FileDescription::check_room()?;
     let file = PidFd::open(&task.kernel, &group, file_flags);
     Ok(install(task, file, OnExec::Close)?.into())
 }

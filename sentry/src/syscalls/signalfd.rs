@@ -7,7 +7,7 @@ use arch::abi::poll::SignalFdFlags;
 use base::Errno;
 use fs::signalfd::SignalFd;
 use mem::UserPtr;
-use vfs::Fd;
+use vfs::{Fd, FileDescription};
 
 use super::fd::{install, on_exec};
 use super::{SysResult, signal};
@@ -37,6 +37,7 @@ pub fn signalfd4(
         signals.set_mask(mask);
         return Ok(fd.into());
     }
+    FileDescription::check_room()?;
     let signals = Box::new(SignalFd::new(Arc::new(OwnSignals), mask));
     let mut open = OpenFlags::RDWR;
     open.set(OpenFlags::NONBLOCK, flags.contains(SignalFdFlags::NONBLOCK));

@@ -211,11 +211,13 @@ fn describe(task: &Task, socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<FileD
     task.kernel.sockets.describe(socket, flags, owner)
 }
 
-/// socket(2). `EINVAL`, `EAFNOSUPPORT`, `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`.
+/// socket(2). `EINVAL`, `EAFNOSUPPORT`, `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`,
+/// `ENFILE`.
 pub fn socket(task: &mut Task, family: i32, kind: u32, protocol: i32) -> SysResult {
     let flags = type_flags(kind)?;
     let (family, kind) = family_and_kind(family, kind)?;
     let family = task.kernel.families.get(family)?;
+    FileDescription::check_room()?;
     let socket = with_context(task, |context| family.socket(kind, protocol, context))?;
     let file = describe(task, socket, flags);
     let close = on_exec(flags.contains(OpenFlags::CLOEXEC));
@@ -241,6 +243,7 @@ pub fn socketpair(
         return Err(Errno::EOPNOTSUPP.into());
     }
     let family = task.kernel.families.get(family)?;
+    FileDescription::check_room()?;
     let [one, other] = with_context(task, |context| family.pair(kind, protocol, context))?;
     let close = on_exec(flags.contains(OpenFlags::CLOEXEC));
     first.fill(describe(task, one, flags), close);
@@ -283,6 +286,7 @@ pub fn accept4(
     }
     let flags = type_flags(flags)?;
     let slot = task.fds().reserve(0, task.limit(Resource::Nofile))?;
+    FileDescription::check_room()?;
     let open = OpenSocket::of(file)?;
     let patience = Patience::new(task, &open, Direction::Receive, open.message_flags(0));
     let socket = wait(task, &open, Ready::IN, patience, || {

@@ -13,7 +13,7 @@ use base::time::Time;
 use base::{Errno, Pid, num};
 use fs::timerfd::{self, TimerFd};
 use mem::UserPtr;
-use vfs::Fd;
+use vfs::{Fd, FileDescription};
 
 use super::fd::{install, on_exec};
 use super::time::AnyClock;
@@ -232,6 +232,7 @@ pub fn timerfd_create(task: &mut Task, clock: i32, flags: u32) -> SysResult {
     let AnyClock::Real(clock) = AnyClock::of(task, clock)? else {
         return Err(Errno::EINVAL.into());
     };
+    FileDescription::check_room()?;
     let kernel = &task.kernel;
     let timer = TimerFd::new(kernel.clocks.object(clock), Arc::clone(&kernel.timers));
     let mut open = OpenFlags::RDWR;

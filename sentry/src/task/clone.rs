@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arch::abi::Signal;
 use arch::abi::process::CloneFlags;
 use base::{Addr, Errno, Ready, WaitQueue, num};
-use vfs::{Fd, OnExec};
+use vfs::{Fd, FileDescription, OnExec};
 
 use super::group::GroupParts;
 use super::start::{Kinship, Seed};
@@ -105,6 +105,7 @@ impl Task {
         let reserved = match request.flags.contains(CloneFlags::PIDFD) {
             true => {
                 let reserved = fds.reserve(0, self.limit(Resource::Nofile))?;
+                FileDescription::check_room()?;
                 self.write_all(request.pidfd, &reserved.fd().0.to_le_bytes())?;
                 Some(reserved)
             }

@@ -57,6 +57,9 @@ pub(super) fn rest(task: &mut Task, nr: u32, args: &[u64; 6], block: RestartBloc
 }
 
 fn finish(task: &mut Task, nr: u32, args: &[u64; 6], result: SysResult) -> RunState {
+    if task.memory.take_starved() {
+        task.out_of_memory();
+    }
     match result {
         Err(SysErr::Restart(restart)) => {
             task.interrupted_call = Some(InterruptedCall {

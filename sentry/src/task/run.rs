@@ -111,9 +111,10 @@ impl Task {
             Fault::NotAllowed => (Signal::SIGSEGV, SEGV_ACCERR),
             Fault::Bus => (Signal::SIGBUS, BUS_ADRERR),
             Fault::OutOfMemory => {
-                // The out-of-memory killer's choice: who asked for more than there is.
-                let status = ExitStatus::Killed(Signal::SIGKILL);
-                self.state.group.signals().end(status);
+                if self.memory.is_lost() {
+                    return self.lost();
+                }
+                self.out_of_memory();
                 return RunState::Run;
             }
         };

@@ -26,7 +26,7 @@ use crate::time::ClockId;
 
 /// Bytes of a task thread's stack: handlers go down a few frames only; unoptimised
 /// code takes more.
-const STACK: usize = if cfg!(debug_assertions) {
+pub const TASK_STACK: usize = if cfg!(debug_assertions) {
     2 << 20
 } else {
     256 << 10
@@ -86,7 +86,7 @@ impl Seed {
         let running = Running(Arc::clone(&self.kernel));
         std::thread::Builder::new()
             .name(name)
-            .stack_size(STACK)
+            .stack_size(TASK_STACK)
             .spawn(move || {
                 // Dropped last: until then the sandbox has this thread.
                 let _running = running;

@@ -38,7 +38,7 @@ pub use attributes::{
 pub use base::{Pollable, Ready, Subscription};
 pub use credentials::{Caller, Capabilities, Credentials};
 pub use dentry::Dentry;
-pub use description::{FileDescription, OFFSET_MAX, Writer};
+pub use description::{FILES_MAX, FileDescription, OFFSET_MAX, Writer};
 pub use fd_table::{Fd, FdTable, NR_OPEN, OnExec, Reservation};
 pub use file::{DirEntry, DirSink, FileOps, Whence};
 pub use inode::{Caching, Created, FileSystem, Inode, Link, NewNode, RenameMode, UnlinkKind};

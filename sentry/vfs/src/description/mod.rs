@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arch::abi::OpenFlags;
 use base::lock::{Mutex, rank};
@@ -19,6 +19,13 @@ use crate::{
 
 /// The greatest file offset: LLONG_MAX.
 pub const OFFSET_MAX: u64 = i64::MAX.cast_unsigned();
+
+/// Open files of a sandbox at most: /proc/sys/fs/file-max. With what each holds this is the
+/// sentry's own memory, so nobody is exempt.
+pub const FILES_MAX: usize = 1 << 18;
+
+/// Open files that there are: a process serves one sandbox.
+static FILES: AtomicUsize = AtomicUsize::new(0);
 
 /// Numbers that name descriptions as owners of locks; never used twice.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -85,6 +92,21 @@ impl FileDescription {
         Self::make(path, None, (flags & kept) | OpenFlags::PATH, None)
     }
 
+    /// To be asked before something new is opened. `ENFILE` if the sandbox has as many open
+    /// files as it may; those who ask at the same time may pass that by one each.
+    pub fn check_room() -> Result<(), Errno> {
+        if Self::count() >= FILES_MAX {
+            return Err(Errno::ENFILE);
+        }
+        Ok(())
+    }
+
+    /// Open files that there are: /proc/sys/fs/file-nr.
+    #[must_use]
+    pub fn count() -> usize {
+        FILES.load(Ordering::Relaxed)
+    }
+
     fn make(
         path: Path,
         ops: Option<Box<dyn FileOps>>,
@@ -98,6 +120,7 @@ impl FileDescription {
         if open {
             path.inode().state().opened();
         }
+        FILES.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             ops,
@@ -437,6 +460,7 @@ impl FileDescription {
 
 impl Drop for FileDescription {
     fn drop(&mut self) {
+        FILES.fetch_sub(1, Ordering::Relaxed);
         if *self.locked.get_mut() {
             let locks = self.path.inode().state().locks();
             locks.unflock(self.id);
