@@ -17,14 +17,14 @@ use super::{Outcome, SysErr, SysResult, message};
 use crate::task::{Resource, Task};
 
 /// Bytes that one read or write moves at most.
-const RW_MAX: usize = num::usize_of(MAX_RW_COUNT);
+pub(super) const RW_MAX: usize = num::usize_of(MAX_RW_COUNT);
 /// Entries of an iovec array: IOV_MAX.
 const IOV_MAX: usize = 1024;
 /// Bytes of the buffer between two files: sendfile(2), copy_file_range(2).
 const COPY_BUFFER: usize = 64 << 10;
 
 /// What a write's errors do besides: SIGPIPE, SIGXFSZ.
-fn raise_for(task: &mut Task, result: &Result<usize, SysErr>) {
+pub(super) fn raise_for(task: &mut Task, result: &Result<usize, SysErr>) {
     match result {
         Err(SysErr::Errno(Errno::EPIPE)) => task.raise(Signal::SIGPIPE),
         Err(SysErr::Errno(Errno::EFBIG)) => raise_too_big(task),
@@ -345,7 +345,7 @@ pub fn readahead(task: &mut Task, fd: Fd, _offset: i64, _count: usize) -> SysRes
 }
 
 /// Where one side of a copy between files reads or writes.
-enum Cursor {
+pub(super) enum Cursor {
     /// At the file's own offset.
     Own,
     /// At an offset of the caller's.
@@ -353,11 +353,11 @@ enum Cursor {
 }
 
 impl Cursor {
-    fn new(offset: Option<u64>) -> Self {
+    pub(super) fn new(offset: Option<u64>) -> Self {
         offset.map_or(Self::Own, Self::At)
     }
 
-    fn advance(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         if let Self::At(at) = self {
             *at = at.saturating_add(num::u64_of(count));
         }
@@ -414,7 +414,7 @@ fn copy_between(
 }
 
 /// An offset behind an optional pointer.
-fn offset_at(task: &Task, pointer: UserPtr<i64>) -> Result<Option<u64>, Errno> {
+pub(super) fn offset_at(task: &Task, pointer: UserPtr<i64>) -> Result<Option<u64>, Errno> {
     match pointer.non_null() {
         None => Ok(None),
         Some(pointer) => Ok(Some(position(pointer.read(task.user())?)?)),
@@ -422,7 +422,7 @@ fn offset_at(task: &Task, pointer: UserPtr<i64>) -> Result<Option<u64>, Errno> {
 }
 
 /// Writes an offset back.
-fn put_offset(task: &Task, pointer: UserPtr<i64>, cursor: &Cursor) -> Result<(), Errno> {
+pub(super) fn put_offset(task: &Task, pointer: UserPtr<i64>, cursor: &Cursor) -> Result<(), Errno> {
     if let Cursor::At(at) = cursor {
         pointer.write(task.user(), &at.cast_signed())?;
     }

@@ -25,6 +25,7 @@ pub mod sched;
 pub mod signal;
 pub mod signalfd;
 pub mod socket;
+pub mod splice;
 pub mod stat;
 pub mod system;
 pub mod table;

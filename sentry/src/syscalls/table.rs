@@ -298,6 +298,9 @@ syscalls! {
     lseek 8 62 file::lseek(fd: Fd, offset: i64, whence: u32) Full;
     fsync 74 82 file::fsync(fd: Fd) Full;
     fdatasync 75 83 file::fdatasync(fd: Fd) Full;
+    splice 275 76 splice::splice(input: Fd, input_at: UserPtr<i64>, output: Fd, output_at: UserPtr<i64>, count: usize, flags: u32) Full;
+    tee 276 77 splice::tee(input: Fd, output: Fd, count: usize, flags: u32) Full;
+    vmsplice 278 75 splice::vmsplice(fd: Fd, vector: UserPtr<Iovec>, count: usize, flags: u32) Full;
     sync_file_range 277 84 file::sync_file_range(fd: Fd, offset: i64, len: i64, flags: u32) Full;
     syncfs 306 267 file::syncfs(fd: Fd) Full;
     sync 162 81 file::sync() Full;
@@ -466,9 +469,6 @@ syscalls! {
     epoll_wait_old 215 - absent::gone() Full;
     vserver 236 - absent::gone() Full;
     // ---- what is not there: files
-    splice 275 76 absent::missing() Missing("moves between pipes and files are not wired");
-    tee 276 77 absent::missing() Missing("as splice");
-    vmsplice 278 75 absent::missing() Missing("as splice");
     getdents 78 - absent::missing() Missing("the layout of programs before getdents64");
     ustat 136 - absent::missing() Missing("replaced by statfs");
     sysfs 139 - absent::missing() Missing("numbers of file system types");

@@ -25,7 +25,7 @@ use vfs::{
 
 pub use end::PipeEnd;
 pub use fifo::Fifo;
-pub use transfer::{Moved, splice_append, splice_in, splice_out, splice_pipes, tee, vmsplice_in};
+pub use transfer::{splice_in, splice_out, splice_pipes, tee, vmsplice_in};
 
 use ring::{PAGE, Ring};
 

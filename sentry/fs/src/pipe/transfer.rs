@@ -7,7 +7,7 @@
 //! caller repeats it.
 
 use base::Errno;
-use vfs::{ByteSink, ByteSource, FileOps, Source};
+use vfs::{ByteSink, ByteSource, Sink, Source};
 
 use super::PipeEnd;
 use super::ring::{PAGE, Parts, WriteMode};
@@ -15,66 +15,35 @@ use super::ring::{PAGE, Parts, WriteMode};
 /// The most bytes that one call moves.
 const STEP: usize = 16 * PAGE;
 
-/// How a call of splice(2) ended for the file at the other side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Moved {
-    /// Bytes moved; 0: the end (no writers, or the end of the file).
-    pub count: usize,
-    /// The file's position behind them.
-    pub position: u64,
-}
-
-/// Where in a file splice(2) writes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    At(u64),
-    End,
-}
-
-/// splice(2) from a pipe into a file at byte `at`. `EAGAIN` while the pipe is empty and
-/// has writers, or while the file takes nothing.
-pub fn splice_out(from: &PipeEnd, to: &dyn FileOps, at: u64, len: usize) -> Result<Moved, Errno> {
-    drain(from, to, Place::At(at), len)
-}
-
-/// The same, for a file opened with O_APPEND.
-pub fn splice_append(from: &PipeEnd, to: &dyn FileOps, len: usize) -> Result<Moved, Errno> {
-    drain(from, to, Place::End, len)
-}
-
-fn drain(from: &PipeEnd, to: &dyn FileOps, place: Place, len: usize) -> Result<Moved, Errno> {
+/// splice(2) out of a pipe: `write` says how much it took. 0: the end, as there are no
+/// writers. `EAGAIN` while the pipe is empty and has writers, or while `write` takes nothing.
+pub fn splice_out(
+    from: &PipeEnd,
+    len: usize,
+    write: impl FnOnce(&mut dyn Source) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     let parts = take(from, len)?;
     if parts.is_empty() {
-        let position = if let Place::At(at) = place { at } else { 0 };
-        return Ok(Moved { count: 0, position });
+        return Ok(0);
     }
     let bytes = parts.to_bytes();
-    let mut source = ByteSource(&bytes);
-    let result = match place {
-        Place::At(at) => to.write(&mut source, at).map(|count| Moved {
-            count,
-            position: at.saturating_add(base::num::u64_of(count)),
-        }),
-        Place::End => to
-            .append(&mut source)
-            .map(|(count, position)| Moved { count, position }),
-    };
-    let used = result.map_or(0, |moved| moved.count);
-    give_back(from, parts.behind(used));
+    let result = write(&mut ByteSource(&bytes));
+    give_back(from, parts.behind(*result.as_ref().unwrap_or(&0)));
     result
 }
 
-/// splice(2) from a file at byte `at` into a pipe. `EPIPE` without readers, `EAGAIN` while
-/// the pipe is full or the file has nothing yet.
-pub fn splice_in(from: &dyn FileOps, at: u64, to: &PipeEnd, len: usize) -> Result<Moved, Errno> {
+/// splice(2) into a pipe, of what `read` gives. 0: that has ended. `EPIPE` without readers,
+/// `EAGAIN` while the pipe is full or `read` has nothing yet.
+pub fn splice_in(
+    to: &PipeEnd,
+    len: usize,
+    read: impl FnOnce(&mut dyn Sink) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     let room = room(to)?.min(len).min(STEP);
     let mut sink = ByteSink::new(room);
-    let count = from.read(&mut sink, at)?;
+    let count = read(&mut sink)?;
     put(to, Parts::from_bytes(sink.bytes));
-    Ok(Moved {
-        count,
-        position: at.saturating_add(base::num::u64_of(count)),
-    })
+    Ok(count)
 }
 
 /// splice(2) between two pipes. `EINVAL` if they are the same pipe; `EPIPE`, `EAGAIN` as

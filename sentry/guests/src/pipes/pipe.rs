@@ -5,8 +5,7 @@ use crate::support::*;
 crate::cases!("pipes":
     pipe_passes_bytes, pipe_end_of_file, pipe_capacity, pipe_resize, pipe_buf_is_atomic, pipe_nonblocking, pipe_partial_nonblocking_write,
     pipe_blocks_until_written, pipe_blocked_writer_gets_epipe, pipe2_errors, pipe_packets, pipe_stat, pipe_many_writers, fifo_rendezvous, fifo_nonblocking,
-    fifo_read_write, fifo_second_writer, eventfd_counts, eventfd_semaphore, eventfd_limits, eventfd_wakes, splice_moves, splice_errors, tee_duplicates,
-    vmsplice_gathers,
+    fifo_read_write, fifo_second_writer, eventfd_counts, eventfd_semaphore, eventfd_limits, eventfd_wakes,
 );
 
 unsafe fn pipe_passes_bytes() {
@@ -342,105 +341,4 @@ unsafe fn eventfd_wakes() {
         eq(take(back), i + 1);
     }
     thread.join().unwrap();
-}
-
-unsafe fn splice_moves() {
-    let from = file_with(c"f", b"0123456789");
-    let gate = Gate::new();
-    let mut offset = 2;
-    eq(
-        ok(splice(from, &raw mut offset, gate.write, null_mut(), 5, 0)),
-        5,
-    );
-    eq((offset, ok(lseek(from, 0, SEEK_CUR))), (7, 0));
-    let to = file_with(c"g", b"");
-    eq(ok(splice(gate.read, null_mut(), to, null_mut(), 3, 0)), 3);
-    eq(
-        (slurp("g").as_str(), get(gate.read, 9)),
-        ("234", b"56".to_vec()),
-    );
-    let second = Gate::new();
-    put(gate.write, b"between pipes");
-    eq(
-        ok(splice(
-            gate.read,
-            null_mut(),
-            second.write,
-            null_mut(),
-            100,
-            0,
-        )),
-        13,
-    );
-    eq(get(second.read, 100), b"between pipes".to_vec());
-}
-
-unsafe fn splice_errors() {
-    let file = file_with(c"f", b"0123456789");
-    let gate = Gate::new();
-    // One side must be a pipe.
-    err(
-        splice(file, null_mut(), file_with(c"g", b""), null_mut(), 5, 0),
-        EINVAL,
-    );
-    let mut offset = 0;
-    err(
-        splice(gate.read, &raw mut offset, file, null_mut(), 5, 0),
-        ESPIPE,
-    );
-    err(
-        splice(gate.read, null_mut(), file, null_mut(), 5, 0x100),
-        EINVAL,
-    );
-    err(splice(-1, null_mut(), file, null_mut(), 5, 0), EBADF);
-    err(
-        splice(
-            gate.read,
-            null_mut(),
-            file,
-            null_mut(),
-            5,
-            SPLICE_F_NONBLOCK,
-        ),
-        EAGAIN,
-    );
-    err(
-        splice(gate.read, null_mut(), gate.write, null_mut(), 5, 0),
-        EINVAL,
-    );
-    eq(
-        ok(splice(file, null_mut(), gate.write, null_mut(), 0, 0)),
-        0,
-    );
-}
-
-unsafe fn tee_duplicates() {
-    let (one, two) = (Gate::new(), Gate::new());
-    put(one.write, b"copied");
-    eq(ok(tee(one.read, two.write, 100, 0)), 6);
-    eq(
-        (get(one.read, 9), get(two.read, 9)),
-        (b"copied".to_vec(), b"copied".to_vec()),
-    );
-    let file = file_with(c"f", b"x");
-    err(tee(file, two.write, 1, 0), EINVAL);
-    err(tee(one.read, two.write, 1, SPLICE_F_NONBLOCK), EAGAIN);
-}
-
-unsafe fn vmsplice_gathers() {
-    let gate = Gate::new();
-    let parts = [
-        iovec {
-            iov_base: c"ab".as_ptr() as *mut c_void,
-            iov_len: 2,
-        },
-        iovec {
-            iov_base: c"cde".as_ptr() as *mut c_void,
-            iov_len: 3,
-        },
-    ];
-    eq(ok(vmsplice(gate.write, parts.as_ptr(), 2, 0)), 5);
-    eq(get(gate.read, 9), b"abcde".to_vec());
-    let file = file_with(c"f", b"x");
-    err(vmsplice(file, parts.as_ptr(), 2, 0), EBADF);
 }
