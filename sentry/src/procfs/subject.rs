@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use base::{Errno, Gid, Pid, Uid};
 use mem::Mm;
-use vfs::{Caller, Capabilities, Credentials, Path};
+use vfs::{Caller, Credentials, Path};
 
 use super::Source;
 use crate::kernel::Kernel;
 use crate::signal::Signals;
-use crate::task::{Activity, TaskState, ThreadGroup};
+use crate::task::{AccessBy, Activity, TaskState, ThreadGroup, may_look_into};
 
 /// What is shown: a process as a whole, or one thread of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,19 +140,8 @@ impl Subject {
         if caller.tgid == self.group.id {
             return Ok(());
         }
-        let who = &caller.credentials;
         let of = self.credentials().ok_or(Errno::EACCES)?;
-        let same_user = [of.uid, of.euid, of.suid]
-            .iter()
-            .all(|uid| *uid == who.fsuid);
-        let same_group = [of.gid, of.egid, of.sgid]
-            .iter()
-            .all(|gid| *gid == who.fsgid);
-        let ordinary = same_user
-            && same_group
-            && self.group.dumpable() == 1
-            && who.effective.contains(of.permitted);
-        if ordinary || who.capable(Capabilities::SYS_PTRACE) {
+        if may_look_into(caller, (&self.group, &of), AccessBy::FsIds) {
             Ok(())
         } else {
             Err(Errno::EACCES)

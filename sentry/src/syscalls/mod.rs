@@ -20,6 +20,7 @@ pub mod path;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod remote;
 mod result;
 pub mod sched;
 pub mod signal;

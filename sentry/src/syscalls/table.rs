@@ -188,8 +188,8 @@ syscalls! {
     waitid 247 95 wait::waitid(idtype: u32, id: i32, infop: UserPtr<SigInfo>, options: u32, rusage: UserPtr<Rusage>) Full;
     ptrace 101 117 absent::missing() Missing("tracing inside the sandbox is not there");
     kcmp 312 272 absent::missing() Missing("compares kernel objects of checkpointed processes");
-    process_vm_readv 310 270 absent::missing() Missing("for debuggers");
-    process_vm_writev 311 271 absent::missing() Missing("for debuggers");
+    process_vm_readv 310 270 remote::process_vm_readv(pid: Pid, local: UserPtr<Iovec>, locals: usize, remote: UserPtr<Iovec>, remotes: usize, flags: u64) Full;
+    process_vm_writev 311 271 remote::process_vm_writev(pid: Pid, local: UserPtr<Iovec>, locals: usize, remote: UserPtr<Iovec>, remotes: usize, flags: u64) Full;
     process_mrelease 448 448 absent::missing() Missing("for out-of-memory daemons");
     acct 163 89 absent::needs_accounting() Missing("process accounting");
 

@@ -5,6 +5,7 @@
 //! signal. A task is made of parts with a file, a lock and methods of their own;
 //! functions take the part they need, not the task.
 
+mod access;
 mod block;
 mod clone;
 mod enter;
@@ -44,6 +45,7 @@ use vfs::{Caller, Credentials, FdTable};
 use crate::kernel::Kernel;
 use crate::signal::{Scope, SigInfo, SigSet};
 
+pub use access::{AccessBy, may_look_into};
 pub use arch::sigframe::FaultInfo;
 pub use block::{Deadline, Woken};
 pub use clone::{CloneRequest, VforkDone};

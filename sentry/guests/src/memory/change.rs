@@ -5,7 +5,7 @@ use super::*;
 crate::cases!("memory":
     mremap_grows_in_place_or_moves, mremap_shrinks, mremap_fixed, mremap_dontunmap, mremap_of_file, mremap_errors,
     madvise_dontneed_anonymous, madvise_dontneed_file, madvise_free_keeps_or_zeroes, madvise_remove_and_hole, madvise_wipe_and_dont_fork,
-    madvise_errors, mincore_says, mlock_and_limit, mlockall_future, msync_errors, process_vm_readv_copies, membarrier_answers,
+    madvise_errors, mincore_says, mlock_and_limit, mlockall_future, msync_errors, membarrier_answers,
 );
 
 unsafe fn mremap_grows_in_place_or_moves() {
@@ -303,62 +303,6 @@ unsafe fn msync_errors() {
     err(msync(at.add(1), page(), MS_SYNC), EINVAL);
     ok(munmap(at, page()));
     err(msync(at, page(), MS_SYNC), ENOMEM);
-}
-
-unsafe fn process_vm_readv_copies() {
-    let at = anonymous(1, RW);
-    let (ready, done) = (Gate::new(), Gate::new());
-    let pid = child(|| {
-        poke(at, 88);
-        ready.open();
-        done.pass();
-        eq(peek(at.add(1)), 99);
-        0
-    });
-    ready.pass();
-    let mut buffer = [0_u8; 1];
-    let local = iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    let mut remote = iovec {
-        iov_base: at.cast(),
-        iov_len: 1,
-    };
-    let result = process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0);
-    if result == -1 && errno() == EPERM {
-        done.open();
-        skip("no ptrace rights over a child here");
-    }
-    eq((ok(result), buffer[0]), (1, 88));
-    poke(buffer.as_mut_ptr(), 99);
-    remote.iov_base = at.add(1).cast();
-    eq(
-        ok(process_vm_writev(
-            pid,
-            &raw const local,
-            1,
-            &raw const remote,
-            1,
-            0,
-        )),
-        1,
-    );
-    remote.iov_base = 16 as *mut c_void;
-    err(
-        process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0),
-        EFAULT,
-    );
-    err(
-        process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 1),
-        EINVAL,
-    );
-    err(
-        process_vm_readv(0x3fff_ffff, &raw const local, 1, &raw const remote, 1, 0),
-        ESRCH,
-    );
-    done.open();
-    exits(pid, 0);
 }
 
 unsafe fn membarrier_answers() {

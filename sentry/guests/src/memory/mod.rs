@@ -4,6 +4,7 @@ mod change;
 mod errors;
 mod files;
 mod map;
+mod remote;
 mod sharing;
 
 use crate::runner::Case;
@@ -14,6 +15,7 @@ pub const CASES: &[&[Case]] = &[
     sharing::CASES,
     files::CASES,
     errors::CASES,
+    remote::CASES,
 ];
 
 use crate::support::*;
