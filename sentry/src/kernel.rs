@@ -21,7 +21,7 @@ use vfs::{
 use crate::futex::FutexTable;
 use crate::loader::VdsoFrames;
 use crate::signal::Charges;
-use crate::task::{ExitStatus, OomKiller, Pids, TaskTree};
+use crate::task::{ExitStatus, OomKiller, OutsideShell, Pids, TaskTree};
 use crate::time::Clocks;
 use crate::trace::TraceSink;
 
@@ -96,6 +96,7 @@ pub struct Kernel {
     unsupported: Mutex<BTreeMap<&'static str, u64>>,
     calls: AtomicU64,
     faults: AtomicU64,
+    outside: OnceLock<Arc<dyn OutsideShell>>,
     end: Mutex<End>,
     end_events: WaitQueue,
 }
@@ -109,6 +110,8 @@ struct Names {
 struct End {
     /// The process whose end is the sandbox's.
     main: Option<Pid>,
+    /// The terminal that it starts with.
+    tty: Option<DeviceId>,
     status: Option<ExitStatus>,
     /// Host threads of tasks.
     threads: usize,
@@ -149,6 +152,7 @@ impl Kernel {
             unsupported: Mutex::new(rank::LEAF, BTreeMap::new()),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            outside: OnceLock::new(),
             end: Mutex::new(rank::LEAF, End::default()),
             end_events: WaitQueue::new(),
         })
@@ -257,8 +261,30 @@ impl Kernel {
         self.faults.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_main(&self, pid: Pid) {
-        self.end.lock().main = Some(pid);
+    /// Makes the program a job of the shell outside, which is told when it stops and
+    /// continues it. Before it is started.
+    pub fn set_outside(&self, shell: Arc<dyn OutsideShell>) {
+        // The first one stays.
+        let _ = self.outside.set(shell);
+    }
+
+    /// Whose job the main process is.
+    pub(crate) fn outside(&self) -> Option<&Arc<dyn OutsideShell>> {
+        self.outside.get()
+    }
+
+    pub(crate) fn set_main(&self, pid: Pid, tty: Option<DeviceId>) {
+        if self.outside.get().is_some() {
+            self.tree().set_job(pid);
+        }
+        let mut end = self.end.lock();
+        end.main = Some(pid);
+        end.tty = tty;
+    }
+
+    /// The terminal that the main process starts with.
+    pub(crate) fn main_tty(&self) -> Option<DeviceId> {
+        self.end.lock().tty
     }
 
     /// The process whose end is the sandbox's.

@@ -175,6 +175,7 @@ numbers! {
     TIOCPKT 0x5420 "Packet mode.";
     FIONBIO 0x5421 "Set or clear O_NONBLOCK.";
     TIOCNOTTY 0x5422 "Give up the controlling terminal.";
+    TCSBRKP 0x5425 "Break of a given length.";
     TIOCSETD 0x5423 "Set the line discipline.";
     TIOCGETD 0x5424 "Get the line discipline.";
     TIOCGSID 0x5429 "Get the session.";
@@ -183,6 +184,7 @@ numbers! {
     TIOCGPTLCK 0x8004_5439 "Whether the slave is locked.";
     TIOCGPKT 0x8004_5438 "Whether packet mode is on.";
     TIOCGEXCL 0x8004_5440 "Whether use is exclusive.";
+    TIOCGDEV 0x8004_5432 "Number of the terminal itself.";
     TIOCGPTPEER 0x5441 "Open the slave.";
     FIONCLEX 0x5450 "Clear FD_CLOEXEC.";
     FIOCLEX 0x5451 "Set FD_CLOEXEC.";

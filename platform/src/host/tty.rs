@@ -32,14 +32,16 @@ requests! {
     TCSBRK = 0x5409;
     TCXONC = 0x540a;
     TCFLSH = 0x540b;
-    TIOCGPGRP = 0x540f;
-    TIOCSPGRP = 0x5410;
     TIOCOUTQ = 0x5411;
     TIOCGWINSZ = 0x5413;
     TIOCSWINSZ = 0x5414;
     FIONREAD = 0x541b;
-    TIOCGSID = 0x5429;
+    TIOCGDEV = 0x8004_5432;
 }
+
+/// For the process outside, which is not confined: in the sentry's pid namespace the host's
+/// process groups have no numbers.
+const TIOCGPGRP: u64 = 0x540f;
 
 /// A new pseudo-terminal: (master, terminal), both close-on-exec. Before confinement only.
 pub fn open_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -52,6 +54,31 @@ pub fn open_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     check_int(fd)?;
     // SAFETY: [fd] new, so it is ours alone.
     Ok((master, unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+/// Another open file of the terminal `file`, for reading and writing, with O_NONBLOCK: the
+/// inherited one is shared with others, who would see the flag. Before confinement only.
+/// `ENOTTY` if it is none, `EACCES`.
+pub fn open_again(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    termios(file)?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    nix::fcntl::open(path.as_str(), flags, nix::sys::stat::Mode::empty()).map_err(from_nix)
+}
+
+/// The terminal's device number, whatever it was opened as: TIOCGDEV.
+pub fn device(tty: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let mut device = 0_u32;
+    request_on(tty, TIOCGDEV, &mut device)?;
+    Ok(device)
+}
+
+/// Whether the calling process may not use the terminal now, as its process group is in the
+/// background: a read of no bytes, which is refused then and does nothing else. SIGTTIN has to
+/// be blocked. `false` where `tty` is not open for reading.
+#[must_use]
+pub fn in_background(tty: BorrowedFd<'_>) -> bool {
+    super::read(tty, &mut []) == Err(Errno::EIO)
 }
 
 /// Makes a request whose argument is a number.
@@ -135,18 +162,6 @@ pub fn foreground_group(tty: BorrowedFd<'_>) -> Result<i32, Errno> {
     let mut group = 0_i32;
     request_on(tty, TIOCGPGRP, &mut group)?;
     Ok(group)
-}
-
-/// Sets the foreground process group, a host id: TIOCSPGRP.
-pub fn set_foreground_group(tty: BorrowedFd<'_>, mut group: i32) -> Result<(), Errno> {
-    request_on(tty, TIOCSPGRP, &mut group)
-}
-
-/// The session, a host id: TIOCGSID.
-pub fn session(tty: BorrowedFd<'_>) -> Result<i32, Errno> {
-    let mut session = 0_i32;
-    request_on(tty, TIOCGSID, &mut session)?;
-    Ok(session)
 }
 
 /// TCFLSH: discards input (0), output (1) or both (2).

@@ -1,11 +1,10 @@
 //! The sentry's process, from its first moment in new namespaces to the program's end.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use base::{Errno, Pid};
 use fs::dev::Devices;
-use fs::host_stdio::Watcher;
+use fs::host_stdio::{Outside, Terminals, Watcher};
 use fs::hostfs::Descriptors;
 use fs::pipe::Pipes;
 use platform::Platform;
@@ -15,11 +14,11 @@ use platform::memory::MemoryFile;
 use platform::ptrace::{Options, Ptrace};
 use sentry::kernel::{Config, Init, Kernel};
 use sentry::procfs::ProcFs;
-use sentry::task::{FirstProgram, FsContext, Limits, StartError, TASK_STACK};
+use sentry::task::{FirstProgram, FsContext, Limits, Sessions, StartError, TASK_STACK};
 use sentry::trace::TraceSink;
-use vfs::{Caller, Capabilities, Walk, WalkFlags, Writer, install_special};
+use vfs::{Caller, Capabilities, DeviceId, Walk, WalkFlags, Writer, install_special};
 
-use super::control::ControlReceiver;
+use super::control::{Child, Reports};
 use super::mounts::Builder;
 use super::roots::Roots;
 use super::{Plan, device, program, stdio, trace};
@@ -49,18 +48,23 @@ struct Confined {
     umask: u16,
 }
 
-/// The child's whole life; the program's exit status.
-pub(super) fn boot(plan: &Plan, control: OwnedFd, log: &Log) -> Result<u8, Failure> {
-    let control = ControlReceiver::new(control);
+/// The child's whole life; the program's exit status. `outside` is the caller's terminals,
+/// and whether the sandbox is a job of his shell.
+pub(super) fn boot(
+    plan: &Plan,
+    outside: (stdio::Opened, bool),
+    control: Child,
+    log: &Log,
+) -> Result<u8, Failure> {
     let failed = |errno| Failure::own(format!("cannot prepare the sandbox's process: {errno}"));
     setup::block_signals().map_err(failed)?;
     setup::limit_arenas(ARENAS).map_err(failed)?;
-    if !setup::die_with_parent(control.pipe().as_fd()).map_err(failed)? || !control.wait_for_go() {
+    if !setup::die_with_parent(control.parent()).map_err(failed)? || !control.wait_for_go() {
         // The parent is gone, or says itself what is wrong.
         return Ok(OWN_FAILURE);
     }
     let confined = confine(plan, log)?;
-    let status = run(plan, confined, control, log)?;
+    let status = run(plan, confined, outside, control, log)?;
     log.info(&format!("the program ended with status {status}"));
     Ok(status)
 }
@@ -202,7 +206,8 @@ fn filter(platform: &dyn Platform, log: &Log) -> Result<(), Failure> {
 fn run(
     plan: &Plan,
     confined: Confined,
-    control: ControlReceiver,
+    (opened, is_job): (stdio::Opened, bool),
+    control: Child,
     log: &Log,
 ) -> Result<u8, Failure> {
     let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
@@ -217,15 +222,14 @@ fn run(
         kernel: &caller,
     };
     let pipes = Pipes::new(device::PIPES);
-    install_special(Arc::new(Devices::new(&confined.memory, &pipes)));
     let mounts = builder.build(confined.roots)?;
     let trace = plan
         .strace
         .then(|| -> Arc<dyn TraceSink> { Arc::new(trace::Stderr) });
     let kernel = Kernel::new(Config {
         platform: confined.platform,
-        memory: confined.memory,
-        pipes,
+        memory: Arc::clone(&confined.memory),
+        pipes: Arc::clone(&pipes),
         mounts: Arc::clone(&mounts),
         hostname: HOSTNAME.to_vec(),
         tasks_max: TASKS_MAX,
@@ -233,20 +237,54 @@ fn run(
         trace,
     });
     proc.attach(&kernel);
+    let terminals = terminals(&kernel, &control, is_job);
+    devices(&confined.memory, &pipes, &kernel, &terminals);
     let watcher = Watcher::new().map_err(failed)?;
-    let root = mounts.root();
-    let writer = Writer {
-        caller: &caller,
-        size_limit: u64::MAX,
+    let stdio = stdio::Builder {
+        watcher: &watcher,
+        terminals: &terminals,
+        plan,
+        root: &mounts.root(),
+        writer: Writer {
+            caller: &caller,
+            size_limit: u64::MAX,
+        },
+        log,
     };
-    let fds = stdio::table(&watcher, plan, &root, &writer, log).map_err(failed)?;
+    let fds = stdio.table(opened).map_err(failed)?;
     spawn("watcher", move || watcher.run())?;
-    let signalled = Arc::clone(&kernel);
-    spawn("control", move || control.serve(&signalled))?;
-    start(&kernel, plan, fds, confined.umask, log)?;
+    let (signalled, waiting) = (Arc::clone(&kernel), Arc::clone(&terminals));
+    spawn("control", move || control.serve(&signalled, &waiting))?;
+    start(&kernel, plan, (fds, terminals.first()), confined.umask, log)?;
     let status = kernel.wait_exit();
     report(&kernel, plan, log);
     Ok(status.shell_status())
+}
+
+/// The caller's terminals, and the sandbox as a job of his shell.
+fn terminals(kernel: &Arc<Kernel>, control: &Child, is_job: bool) -> Arc<Terminals> {
+    let mut outside: Option<Arc<dyn Outside>> = None;
+    if is_job {
+        let reports = control.reports();
+        kernel.set_outside(Arc::<Reports>::clone(reports));
+        outside = Some(Arc::<Reports>::clone(reports));
+    }
+    Terminals::new(Some(Sessions::new(kernel)), outside)
+}
+
+/// What device numbers stand for in the sandbox.
+fn devices(
+    memory: &Arc<MemoryFile>,
+    pipes: &Arc<Pipes>,
+    kernel: &Arc<Kernel>,
+    terminals: &Arc<Terminals>,
+) {
+    let mut devices = Devices::new(memory, pipes);
+    stdio::register(&mut devices, terminals);
+    let sessions = Sessions::new(kernel);
+    // New devices: nobody has said it before.
+    devices.set_tty(Arc::new(move |caller| sessions.tty_of(caller)));
+    install_special(Arc::new(devices));
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
@@ -259,11 +297,11 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
         .map_err(|error| Failure::own(format!("cannot start the thread `{name}`: {error}")))
 }
 
-/// Starts the program.
+/// Starts the program with its descriptors and its controlling terminal.
 fn start(
     kernel: &Arc<Kernel>,
     plan: &Plan,
-    fds: Arc<vfs::FdTable>,
+    (fds, tty): (Arc<vfs::FdTable>, Option<DeviceId>),
     umask: u16,
     log: &Log,
 ) -> Result<(), Failure> {
@@ -297,6 +335,7 @@ fn start(
             fs: context,
             credentials: caller.credentials.clone(),
             limits: Limits::default(),
+            tty,
         })
         .map(drop)
         .map_err(|why| program::not_started(plan, why))

@@ -21,12 +21,12 @@ mod trace;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use platform::host;
 use platform::host::setup::{self, Forked, Namespaces};
 
 use crate::cli::Failure;
 use crate::log::Log;
 
+use control::Pipes;
 pub(crate) use identity::{Identity, RunAs};
 
 /// What a sandbox is to be.
@@ -78,16 +78,15 @@ pub(crate) enum Cwd {
 /// each of which then has nothing left to do but to exit with it.
 pub(crate) fn run(plan: &Plan, log: &Log) -> Result<u8, Failure> {
     log.info(&format!("command {:?}", plan.command));
-    let (receiver, sender) =
-        host::pipe().map_err(|errno| Failure::own(format!("cannot make a pipe: {errno}")))?;
+    let pipes =
+        Pipes::new().map_err(|errno| Failure::own(format!("cannot make a pipe: {errno}")))?;
+    // In the namespaces of its own, the sentry could tell neither.
+    let (terminals, is_job) = (stdio::open(), setup::is_job());
     match setup::fork_into(plan.namespaces) {
-        Ok(Forked::Child) => {
-            drop(sender);
-            boot::boot(plan, receiver, log)
-        }
+        Ok(Forked::Child) => boot::boot(plan, (terminals, is_job), pipes.child(), log),
         Ok(Forked::Parent(pid)) => {
-            drop(receiver);
-            parent::attend(pid, plan, sender, log)
+            drop(terminals);
+            parent::attend(pid, plan, pipes.parent(), log)
         }
         Err(errno) => Err(refused(plan.namespaces, errno)),
     }

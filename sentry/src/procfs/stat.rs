@@ -38,7 +38,7 @@ impl Subject {
         let Some(node) = tree.node(self.group.id) else {
             return Kin::default();
         };
-        let tty = tree.tty(node.session).map(|tty| tty.device().0);
+        let tty = tree.tty_of(self.group.id).map(|tty| tty.0);
         let foreground = tty.and_then(|_| tree.foreground(node.session));
         Kin {
             parent: node.parent.0,

@@ -19,7 +19,7 @@ use mem::{UserPtr, UserStr};
 use vfs::{Fd, FdTable, FileDescription, LockKind, LockOwner, OFFSET_MAX, OnExec, Path, RangeLock};
 
 use super::{Outcome, SysResult};
-use crate::task::{Resource, Task};
+use crate::task::{Resource, Task, TtyAccess, changes_tty};
 
 /// What O_CLOEXEC of a call says.
 pub(super) fn on_exec(close: bool) -> OnExec {
@@ -331,14 +331,28 @@ pub fn ioctl(task: &mut Task, fd: Fd, command: u32, argument: u64) -> SysResult 
             let left = num::low_i32(left.cast_unsigned());
             UserPtr::new(argument.into()).write(task.user(), &left)?;
         }
-        _ => {
-            let answer = file
-                .ops()?
-                .ioctl(command, argument, task.user(), task.caller())?;
-            return Ok(Outcome::Return(answer));
-        }
+        _ => return ioctl_of_file(task, &file, command, argument),
     }
     Ok(Outcome::ZERO)
+}
+
+/// An ioctl(2) that is the file's to answer. A terminal is changed by those in its
+/// foreground; a host's terminal may have to be waited for.
+fn ioctl_of_file(
+    task: &Task,
+    file: &Arc<FileDescription>,
+    command: u32,
+    argument: u64,
+) -> SysResult {
+    let ops = file.ops()?;
+    let ask = || ops.ioctl(command, argument, task.user(), task.caller());
+    let answer = if changes_tty(command) && ops.terminal().is_some() {
+        task.check_tty(file, TtyAccess::Change)?;
+        task.wait_on(&**file, Ready::OUT, None, ask)?
+    } else {
+        ask()?
+    };
+    Ok(Outcome::Return(answer))
 }
 
 /// pipe(2).

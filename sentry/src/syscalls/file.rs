@@ -14,7 +14,7 @@ use vfs::{
 
 use super::socket::OpenSocket;
 use super::{Outcome, SysErr, SysResult, message};
-use crate::task::{Resource, Task};
+use crate::task::{Resource, Task, TtyAccess};
 
 /// Bytes that one read or write moves at most.
 pub(super) const RW_MAX: usize = num::usize_of(MAX_RW_COUNT);
@@ -79,6 +79,9 @@ fn read_into(task: &mut Task, fd: Fd, ranges: Vec<(Addr, usize)>, at: Option<u64
             task, &open, &mut to,
         )?)));
     }
+    if at.is_none() && file.reads() {
+        task.check_tty(&file, TtyAccess::Read)?;
+    }
     let count = task.wait_for(&file, Ready::IN, None, || match at {
         None => file.read(&mut to),
         Some(at) => file.read_at(&mut to, at),
@@ -109,6 +112,9 @@ fn write_all(
     total: usize,
     at: Option<u64>,
 ) -> Result<usize, SysErr> {
+    if at.is_none() && file.writes() {
+        task.check_tty(file, TtyAccess::Write)?;
+    }
     let writer = Writer {
         caller: task.caller(),
         size_limit: task.limit(Resource::Fsize),

@@ -133,6 +133,7 @@ fn open_in(task: &mut Task, dirfd: Fd, path: &[u8], how: RawHow, walk: WalkFlags
     };
     let file = ops::open(&start.walk(walk), path, how, &writer)?;
     wait_for_peer(task, &file)?;
+    task.opened(&file, flags);
     let close = flags.contains(OpenFlags::CLOEXEC);
     Ok(slot.fill(file, on_exec(close)).into())
 }

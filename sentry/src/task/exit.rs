@@ -211,9 +211,6 @@ fn hang_up_if_orphaned(tree: &TaskTree, pgrp: Pid) {
 
 /// The leader of a session ends: its terminal hangs up.
 fn end_session(tree: &mut TaskTree, session: Pid) {
-    if tree.tty(session).is_none() {
-        return;
-    }
     if let Some(foreground) = tree.foreground(session) {
         for group in tree.members(foreground) {
             group.raise(Signal::SIGHUP);
@@ -276,6 +273,11 @@ pub(super) fn child_info(pid: Pid, uid: Uid, status: i32, times: CpuTimes) -> Ch
 impl Kernel {
     /// Tells a process's parent that it stopped or continued.
     pub(crate) fn tell_parent(&self, pid: Pid, notice: Notice) {
+        if let (Some(shell), Notice::Stopped(signal)) = (self.outside(), notice)
+            && self.main() == Some(pid)
+        {
+            shell.stopped(signal);
+        }
         let tree = self.tree();
         let Some(node) = tree.node(pid) else {
             return;

@@ -62,7 +62,7 @@ pub use sched::Sched;
 pub use start::{FirstProgram, StartError, TASK_STACK};
 pub use state::{Activity, COMM_MAX, TaskParts, TaskState};
 pub use tree::{Ended, Node, TaskTree};
-pub use tty::{ControllingTty, TtyAccess};
+pub use tty::{OutsideShell, Sessions, TtyAccess, changes_tty};
 pub use usage::{CpuTimes, Usage};
 pub use wait::{WaitRequest, Waited, WaitedHow, Whom};
 

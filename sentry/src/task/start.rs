@@ -11,11 +11,12 @@ use arch::{FpState, Regs};
 use base::{Addr, Errno, Pid};
 use mem::Mm;
 use platform::host::{self, CpuSet};
-use vfs::{Caller, Credentials, FdTable};
+use vfs::{Caller, Credentials, DeviceId, FdTable};
 
 use super::group::GroupParts;
 use super::run::run;
 use super::state::{TaskParts, TaskState};
+use super::tree::{Node, TaskTree};
 use super::{
     ExitStatus, FaultInfo, FsContext, Limits, RseqArea, Sched, Task, ThreadGroup, VforkDone,
 };
@@ -179,10 +180,14 @@ fn enroll(
         return Err(Errno::EAGAIN);
     }
     match kinship {
-        Kinship::First => tree.add_first(group),
+        Kinship::First => {
+            tree.add_first(group);
+            tree.set_tty(group.id, kernel.main_tty());
+        }
         Kinship::Adopted(parent) => {
             tree.add_child(group, (parent, parent), Some(Signal::SIGCHLD))?;
             tree.new_session(group.id)?;
+            tree.set_tty(group.id, kernel.main_tty());
         }
         Kinship::Child {
             parent,
@@ -222,6 +227,8 @@ pub struct FirstProgram {
     pub credentials: Arc<Credentials>,
     /// Its resource limits.
     pub limits: Limits,
+    /// Its controlling terminal.
+    pub tty: Option<DeviceId>,
 }
 
 /// Why the first program did not start.
@@ -271,7 +278,7 @@ impl Kernel {
             started,
         });
         group.signals().unkillable = reaper.is_none();
-        self.set_main(pid);
+        self.set_main(pid, first.tty);
         let cpus = host::affinity(0).unwrap_or(CpuSet::one(0));
         let seed = Seed {
             kernel: Arc::clone(self),
@@ -339,15 +346,45 @@ impl Kernel {
     /// main process's session, or to the main process's own if that session has no
     /// terminal. `ESRCH` if it has ended.
     pub fn signal_foreground(&self, signal: Signal) -> Result<(), Errno> {
+        self.signal_groups(&[signal], |tree, node| {
+            tree.members(tree.foreground(node.session).unwrap_or(node.pgrp))
+        })
+    }
+
+    /// The shell outside continues the main process and its process group: SIGCONT.
+    /// `ESRCH` if it has ended.
+    pub fn continue_job(&self) -> Result<(), Errno> {
+        self.signal_groups(&[Signal::SIGCONT], |tree, node| tree.members(node.pgrp))
+    }
+
+    /// The terminal is gone: SIGHUP and SIGCONT to the leader of the main process's session
+    /// (its end is the foreground's to hear of), or to the main process's own process group
+    /// if that session has no terminal. `ESRCH` if it has ended. Source: tty_io.c.
+    pub fn hang_up(&self) -> Result<(), Errno> {
+        self.signal_groups(&[Signal::SIGHUP, Signal::SIGCONT], |tree, node| match tree
+            .foreground(node.session)
+        {
+            Some(_) => tree.group_of(node.session).into_iter().collect(),
+            None => tree.members(node.pgrp),
+        })
+    }
+
+    /// Sends signals from outside to process groups that are found from the main process.
+    fn signal_groups(
+        &self,
+        signals: &[Signal],
+        find: impl FnOnce(&TaskTree, &Node) -> Vec<Arc<ThreadGroup>>,
+    ) -> Result<(), Errno> {
         let groups = {
             let tree = self.tree();
             let main = self.main().ok_or(Errno::ESRCH)?;
-            let node = tree.node(main).ok_or(Errno::ESRCH)?;
-            tree.members(tree.foreground(node.session).unwrap_or(node.pgrp))
+            find(&tree, tree.node(main).ok_or(Errno::ESRCH)?)
         };
         for group in groups {
-            let info = SigInfo::kernel(signal);
-            group.send_from(Origin::Outside, Scope::Group, info, None)?;
+            for signal in signals {
+                let info = SigInfo::kernel(*signal);
+                group.send_from(Origin::Outside, Scope::Group, info, None)?;
+            }
         }
         Ok(())
     }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use arch::abi::Signal;
 use base::{Errno, Pid, Uid};
+use vfs::DeviceId;
 
 use super::pids::PidHold;
 use super::usage::CpuTimes;
-use super::{ControllingTty, ExitStatus, TaskState, ThreadGroup};
+use super::{ExitStatus, TaskState, ThreadGroup};
 
 /// All thread groups, threads, process groups and sessions.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct TaskTree {
     threads: BTreeMap<Pid, Arc<TaskState>>,
     process_groups: BTreeMap<Pid, ProcessGroup>,
     sessions: BTreeMap<Pid, Session>,
+    /// The program that is a job of a shell outside, which continues it when it is stopped.
+    job: Option<Pid>,
 }
 
 /// A thread group's place.
@@ -45,6 +48,8 @@ pub struct Node {
     pub subreaper: bool,
     /// It has executed a program since fork(2): setpgid(2) by the parent is too late.
     pub executed: bool,
+    /// It gave up its session's terminal: TIOCNOTTY.
+    pub gave_up_tty: bool,
 }
 
 /// What is left of a thread group that ended.
@@ -66,7 +71,7 @@ struct ProcessGroup {
 
 struct Session {
     process_groups: BTreeSet<Pid>,
-    tty: Option<Arc<dyn ControllingTty>>,
+    tty: Option<DeviceId>,
     /// The terminal's foreground process group.
     foreground: Option<Pid>,
     _hold: Arc<PidHold>,
@@ -142,6 +147,7 @@ impl TaskTree {
                 ended: None,
                 subreaper: false,
                 executed: false,
+                gave_up_tty: false,
             },
         );
     }
@@ -156,6 +162,7 @@ impl TaskTree {
         let above = self.nodes.get_mut(&parent).ok_or(Errno::EAGAIN)?;
         above.children.insert(group.id);
         let (pgrp, session) = (above.pgrp, above.session);
+        let gave_up_tty = above.gave_up_tty;
         self.insert(
             group,
             Node {
@@ -169,6 +176,7 @@ impl TaskTree {
                 ended: None,
                 subreaper: false,
                 executed: false,
+                gave_up_tty,
             },
         );
         Ok(())
@@ -277,6 +285,7 @@ impl TaskTree {
         let hold = node.group.hold();
         let before = std::mem::replace(&mut node.pgrp, pid);
         node.session = pid;
+        node.gave_up_tty = false;
         self.leave(pid, before);
         self.sessions.insert(pid, Session::new(Arc::clone(&hold)));
         self.join(pid, pid, pid, hold);
@@ -332,20 +341,38 @@ impl TaskTree {
             if Some(*pid) == without || node.ended.is_some() {
                 return false;
             }
+            if self.job == Some(*pid) {
+                return true;
+            }
             self.nodes.get(&node.parent).is_some_and(|parent| {
                 parent.parent != Pid(0) && parent.pgrp != pgrp && parent.session == group.session
             })
         })
     }
 
-    /// The terminal of a session.
-    #[must_use]
-    pub fn tty(&self, session: Pid) -> Option<Arc<dyn ControllingTty>> {
-        self.sessions.get(&session)?.tty.clone()
+    /// Says that `pid` has a job-control shell outside as its parent.
+    pub(crate) fn set_job(&mut self, pid: Pid) {
+        self.job = Some(pid);
     }
 
-    /// Gives a session a terminal, or takes it away.
-    pub fn set_tty(&mut self, session: Pid, tty: Option<Arc<dyn ControllingTty>>) {
+    /// The terminal of a process.
+    #[must_use]
+    pub fn tty_of(&self, pid: Pid) -> Option<DeviceId> {
+        let node = self.nodes.get(&pid).filter(|node| !node.gave_up_tty)?;
+        self.sessions.get(&node.session)?.tty
+    }
+
+    /// The session whose terminal `tty` is.
+    #[must_use]
+    pub fn session_with(&self, tty: DeviceId) -> Option<Pid> {
+        let mut sessions = self.sessions.iter();
+        let found = sessions.find(|(_, session)| session.tty == Some(tty));
+        found.map(|(id, _)| *id)
+    }
+
+    /// Gives a session a terminal, or takes it away. The foreground is the leader's process
+    /// group then.
+    pub fn set_tty(&mut self, session: Pid, tty: Option<DeviceId>) {
         if let Some(place) = self.sessions.get_mut(&session) {
             place.foreground = tty.is_some().then_some(session);
             place.tty = tty;
@@ -462,7 +489,7 @@ mod tests {
         tree.new_session(Pid(4)).unwrap();
         assert!(tree.remove(Pid(4)).is_some());
         assert_eq!(tree.session_of_pgrp(Pid(4)), None);
-        assert!(tree.tty(Pid(4)).is_none());
+        assert!(tree.tty_of(Pid(4)).is_none());
         assert_eq!(tree.node(Pid(2)).unwrap().children.len(), 1);
     }
 }

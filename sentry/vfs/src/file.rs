@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Errno, Pollable};
 use mem::{Mappable, UserMemory};
 
-use crate::{Caller, FileKind, Sink, Source};
+use crate::{Caller, FileKind, Sink, Source, Terminal};
 
 /// One open file's behaviour. No method sleeps: `EAGAIN` means "not now", and the
 /// system-call layer waits for readiness and asks again (or returns `EAGAIN` under
@@ -82,6 +82,11 @@ pub trait FileOps: Pollable + Any {
         _caller: &Caller,
     ) -> Result<u64, Errno> {
         Err(Errno::ENOTTY)
+    }
+
+    /// What job control asks it, if it is a terminal.
+    fn terminal(&self) -> Option<&dyn Terminal> {
+        None
     }
 
     /// fsync(2); `data_only`: fdatasync(2). `EINVAL` where there is nothing to sync.

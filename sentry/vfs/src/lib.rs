@@ -27,6 +27,7 @@ mod path;
 pub mod permission;
 mod special;
 mod state;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod walk;
@@ -51,4 +52,5 @@ pub use path::Path;
 pub use permission::Access;
 pub use special::{SpecialFiles, install_special, open_special};
 pub use state::{Executing, InodeState};
+pub use terminal::{Acquire, Terminal};
 pub use walk::{Last, Parent, Walk, WalkFlags};

@@ -3,15 +3,18 @@
 //! run, each of them kills the sentry.
 
 mod capabilities;
+mod job;
 mod mounts;
 mod namespaces;
 mod process;
 pub mod seccomp;
 
 pub use capabilities::{drop_capabilities, no_new_privs};
+pub use job::{Stopped, in_foreground, is_job, stop};
 pub use mounts::{TreeAccess, clone_tree, empty_root, make_mounts_private};
 pub use namespaces::{IdMaps, Namespaces, enter_check, parse_id_map};
 pub use process::{
-    Exit, Forked, Sender, block_signals, close_from, current_groups, current_ids, die_with_parent,
-    fork_into, forward_signals, limit_arenas, limit_resources, take_umask, wait_for,
+    Exit, Forked, Sender, Signals, block_signals, close_from, current_groups, current_ids,
+    die_with_parent, fork_into, limit_arenas, limit_resources, reap_now, take_umask, wait_for,
+    wait_for_any,
 };

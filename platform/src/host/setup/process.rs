@@ -5,12 +5,14 @@
 //! the child may go on as if nothing had happened.
 
 use std::fs;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 use arch::abi::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
@@ -103,38 +105,48 @@ pub enum Sender {
     Process,
 }
 
-/// Waits for child `pid` to end; signals that would end or be told to this process
-/// are given to `forward` instead, as their numbers.
-///
-/// Blocks all signals of the calling thread for good.
-pub fn forward_signals(pid: i32, mut forward: impl FnMut(i32, Sender)) -> Result<Exit, Errno> {
-    // Stopping and going on is between the shell and this process.
-    let blocked = block_all_but(&[
-        Signal::SIGTSTP,
-        Signal::SIGTTIN,
-        Signal::SIGTTOU,
-        Signal::SIGCONT,
-    ])?;
-    loop {
-        if let Some(exit) = reap_now(pid)? {
-            return Ok(exit);
-        }
-        // SAFETY: a plain struct, for which all zeros are valid.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: [buffer] a live set and a live siginfo.
-        let number =
-            unsafe { libc::sigwaitinfo(std::ptr::from_ref(blocked.as_ref()), &raw mut info) };
-        let sender = if info.si_code > 0 {
+/// All signals of this process, as things to read. Blocked for good in the calling thread;
+/// SIGKILL and SIGSTOP are the host's alone.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Takes hold of them, in a process of one thread.
+    pub fn take() -> Result<Self, Errno> {
+        let blocked = block_all_but(&[])?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&blocked, flags).map_err(from_nix)?;
+        Ok(Self(signals))
+    }
+
+    /// The next one that has come: its number, and who sent it.
+    #[must_use]
+    pub fn next(&self) -> Option<(i32, Sender)> {
+        let info = self.0.read_signal().ok().flatten()?;
+        let sender = if info.ssi_code > 0 {
             Sender::Kernel
         } else {
             Sender::Process
         };
-        match check_int(number) {
-            Ok(_) if number == libc::SIGCHLD => {}
-            Ok(_) => forward(number, sender),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
+        Some((i32::try_from(info.ssi_signo).ok()?, sender))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sleeps until one of `files` can be read from, or its other side is gone.
+pub fn wait_for_any(files: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let wanted = files.iter().copied();
+    let mut set: Vec<_> = wanted
+        .map(|file| PollFd::new(file, PollFlags::POLLIN))
+        .collect();
+    match poll(&mut set, PollTimeout::NONE) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(from_nix(error)),
     }
 }
 
@@ -165,7 +177,7 @@ fn block_all_but(open: &[Signal]) -> Result<SigSet, Errno> {
 }
 
 /// Reaps child `pid` if it has ended.
-fn reap_now(pid: i32) -> Result<Option<Exit>, Errno> {
+pub fn reap_now(pid: i32) -> Result<Option<Exit>, Errno> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
         Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR) => Ok(None),

@@ -41,11 +41,14 @@ pub mod number {
     pub const PTMX: (u32, u32) = (5, 2);
 }
 
+/// The number of a caller's controlling terminal; `ENXIO` if it has none.
+pub type TtyOf = dyn Fn(&Caller) -> Result<DeviceId, Errno> + Send + Sync;
+
 /// What device numbers stand for, and the named pipes that are open: the sandbox's
 /// [`SpecialFiles`].
 pub struct Devices {
     character: HashMap<DeviceId, Arc<dyn Opener>>,
-    tty: OnceLock<Arc<dyn Opener>>,
+    tty: OnceLock<Arc<TtyOf>>,
     pipes: Arc<Pipes>,
     /// By file system and inode number. Entries of pipes that nobody has open are
     /// dropped when others are added.
@@ -93,10 +96,9 @@ impl Devices {
             .insert(DeviceId::new(major, minor), Arc::new(opener));
     }
 
-    /// Says how /dev/tty opens the caller's controlling terminal (`ENXIO` if it has none),
-    /// once. Before that it is `ENXIO`.
-    pub fn set_tty(&self, opener: Arc<dyn Opener>) -> bool {
-        self.tty.set(opener).is_ok()
+    /// Says which terminal /dev/tty is, once. Before that it is `ENXIO`.
+    pub fn set_tty(&self, tty: Arc<TtyOf>) -> bool {
+        self.tty.set(tty).is_ok()
     }
 }
 
@@ -128,10 +130,11 @@ impl SpecialFiles for Devices {
         if kind != FileKind::CharDevice {
             return Err(Errno::ENXIO);
         }
-        if device == DeviceId::new(number::TTY.0, number::TTY.1) {
-            let tty = self.tty.get().ok_or(Errno::ENXIO)?;
-            return tty.open(path, flags, caller);
-        }
+        let device = if device == DeviceId::new(number::TTY.0, number::TTY.1) {
+            self.tty.get().ok_or(Errno::ENXIO)?(caller)?
+        } else {
+            device
+        };
         let opener = self.character.get(&device).ok_or(Errno::ENXIO)?;
         opener.open(path, flags, caller)
     }

@@ -12,9 +12,9 @@ use vfs::{
     Attributes, Caller, DeviceId, FileKind, FileOps, Inode, InodeState, Path, SetAttributes,
 };
 
+use super::host_terminal::HostTerminal;
 use super::regular::{OpenRegular, Regular};
 use super::stream::{OpenStream, Stream};
-use super::{TERMINAL, TERMINAL_NAME};
 use crate::hostfs::to_time;
 
 /// What an inherited descriptor is.
@@ -32,6 +32,14 @@ impl Body {
         }
     }
 
+    /// The terminal that it is.
+    pub(super) fn terminal(&self) -> Option<DeviceId> {
+        match self {
+            Self::Stream(stream) => stream.terminal().map(HostTerminal::device),
+            Self::Regular(_) => None,
+        }
+    }
+
     fn allows(&self, flags: OpenFlags) -> bool {
         match self {
             Self::Stream(stream) => stream.allows(flags),
@@ -46,7 +54,7 @@ pub(super) struct StdioInode {
     attributes: Mutex<Attributes>,
     /// One per descriptor: the two ends of a pipe are one inode.
     bodies: Mutex<Vec<Body>>,
-    is_terminal: bool,
+    terminal: Option<DeviceId>,
     state: InodeState,
 }
 
@@ -54,13 +62,14 @@ impl StdioInode {
     pub(super) fn new(
         stat: &HostStat,
         kind: Option<FileKind>,
-        is_terminal: bool,
+        terminal: Option<DeviceId>,
         device: DeviceId,
         owner: (Uid, Gid),
     ) -> Arc<Self> {
-        let (permissions, represents, inode) = if is_terminal {
-            // As devpts numbers and protects its first terminal.
-            (0o620, DeviceId::new(TERMINAL.0, TERMINAL.1), 3)
+        let (permissions, represents, inode) = if let Some(terminal) = terminal {
+            // As devpts numbers and protects its terminals.
+            let number = u64::from(terminal.minor()).saturating_add(3);
+            (0o620, terminal, number)
         } else {
             let mode = base::num::low16(u64::from(stat.mode)) & 0o777;
             (mode, DeviceId(stat.rdev), stat.ino)
@@ -85,7 +94,7 @@ impl StdioInode {
         Arc::new(Self {
             attributes: Mutex::new(rank::LEAF, attributes),
             bodies: Mutex::new(rank::LEAF, Vec::new()),
-            is_terminal,
+            terminal,
             state: InodeState::default(),
         })
     }
@@ -97,9 +106,11 @@ impl StdioInode {
 
     /// What readlink(2) of /proc/self/fd shows. Host paths are not for programs.
     pub(super) fn shown(&self, inode: u64, device: DeviceId) -> Vec<u8> {
+        if let Some(terminal) = self.terminal {
+            return super::terminal_name(terminal);
+        }
         let kind = self.attributes.lock().kind;
         match kind {
-            _ if self.is_terminal => TERMINAL_NAME.to_vec(),
             FileKind::Fifo => format!("pipe:[{inode}]").into_bytes(),
             FileKind::Socket => format!("socket:[{inode}]").into_bytes(),
             FileKind::CharDevice => match (device.major(), device.minor()) {

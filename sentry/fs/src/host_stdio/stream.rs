@@ -3,16 +3,17 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use arch::abi::OpenFlags;
 use arch::abi::tty::{FIONREAD, LocalFlags, Termios, VMIN};
+use arch::abi::{OpenFlags, Signal};
 use base::lock::{Mutex, rank};
 use base::{Addr, Errno, Pollable, Ready, Subscription, WaitQueue, Wake};
 use mem::{UserMemory, UserPtr};
 use platform::host::{self, HostReady};
-use vfs::{Caller, FileOps, Sink, Source};
+use vfs::{Acquire, Caller, DeviceId, FileOps, Sink, Source, Terminal};
 use zerocopy::FromBytes;
 
-use super::terminal::{self, ControllingTty};
+use super::host_terminal::HostTerminal;
+use super::terminal;
 use super::watcher::{Watcher, to_guest};
 use crate::buffer;
 
@@ -21,7 +22,8 @@ use crate::buffer;
 pub(super) enum Waits {
     /// It can be asked not to (RWF_NOWAIT).
     Pipe,
-    /// It cannot be asked: look first, then move no more than what surely goes.
+    /// Read and written by an open file that does not wait; where there is none, look
+    /// first, then move no more than what surely goes.
     Terminal,
     /// The same, without a terminal's requests.
     Device,
@@ -40,7 +42,7 @@ pub(super) struct Stream {
     queue: WaitQueue,
     watcher: Arc<Watcher>,
     token: Option<u64>,
-    control: Option<Arc<dyn ControllingTty>>,
+    terminal: Option<Arc<HostTerminal>>,
     /// Held from looking to reading: two readers must not both go for one line.
     turn: Mutex<()>,
 }
@@ -51,24 +53,31 @@ impl Stream {
         waits: Waits,
         flags: OpenFlags,
         watcher: &Arc<Watcher>,
-        control: Option<Arc<dyn ControllingTty>>,
+        terminal: Option<Arc<HostTerminal>>,
     ) -> Result<Arc<Self>, Errno> {
-        let queue = WaitQueue::new();
+        let queue = match &terminal {
+            Some(terminal) => terminal.queue().clone(),
+            None => WaitQueue::new(),
+        };
         let token = watcher.watch(file.as_fd(), &queue)?;
-        Ok(Arc::new(Self {
+        let stream = Arc::new(Self {
             file,
             waits,
             access: flags & (OpenFlags::WRONLY | OpenFlags::RDWR),
             queue,
             watcher: Arc::clone(watcher),
             token,
-            control,
+            terminal,
             turn: Mutex::new(rank::INODE, ()),
-        }))
+        });
+        if let Some(terminal) = &stream.terminal {
+            terminal.add(&stream);
+        }
+        Ok(stream)
     }
 
-    pub(super) fn is_terminal(&self) -> bool {
-        self.waits == Waits::Terminal
+    pub(super) fn terminal(&self) -> Option<&HostTerminal> {
+        self.terminal.as_deref()
     }
 
     /// Whether it can be opened with that access mode once more.
@@ -105,10 +114,34 @@ impl Stream {
             }
         }
         let _turn = self.turn.lock();
+        if let Some(terminal) = self.terminal() {
+            return self.read_terminal(terminal, to);
+        }
         if !self.reads_at_once()? {
             return Err(Errno::EAGAIN);
         }
         host::read(self.file.as_fd(), to)
+    }
+
+    fn read_terminal(&self, terminal: &HostTerminal, to: &mut [u8]) -> Result<usize, Errno> {
+        let file = self.file.as_fd();
+        let read = match terminal.own() {
+            Some(own) => match host::read(own, to) {
+                Err(Errno::EAGAIN) if self.polls_by_reading() => host::read(file, to),
+                done => done,
+            },
+            None => {
+                terminal.check(file, Signal::SIGTTIN)?;
+                if !self.reads_at_once()? {
+                    return Err(Errno::EAGAIN);
+                }
+                host::read(file, to)
+            }
+        };
+        if read == Err(Errno::EIO) {
+            terminal.check(file, Signal::SIGTTIN)?;
+        }
+        read
     }
 
     /// Whether a read would not wait. A terminal without line editing and with VMIN of 0
@@ -118,7 +151,7 @@ impl Stream {
         if self.ready_now(interest)?.intersects(interest) {
             return Ok(true);
         }
-        Ok(self.is_terminal() && self.polls_by_reading())
+        Ok(self.terminal.is_some() && self.polls_by_reading())
     }
 
     fn polls_by_reading(&self) -> bool {
@@ -139,6 +172,14 @@ impl Stream {
             }
         }
         let _turn = self.turn.lock();
+        if let Some(terminal) = self.terminal() {
+            if terminal.stops_writers(self.file.as_fd()) {
+                terminal.check(self.file.as_fd(), Signal::SIGTTOU)?;
+            }
+            if let Some(own) = terminal.own() {
+                return host::write(own, from);
+            }
+        }
         let interest = HostReady::OUT | HostReady::HUP | HostReady::ERR;
         if !self.ready_now(interest)?.intersects(interest) {
             return Err(Errno::EAGAIN);
@@ -229,14 +270,36 @@ impl FileOps for OpenStream {
             UserPtr::<u32>::new(Addr(argument)).write(memory, &count)?;
             return Ok(0);
         }
-        if !self.0.is_terminal() {
-            return Err(Errno::ENOTTY);
-        }
-        let control = self.0.control.as_deref();
-        terminal::ioctl(file, control, command, argument, memory, caller)
+        let terminal = self.0.terminal().ok_or(Errno::ENOTTY)?;
+        terminal::ioctl(file, terminal, command, argument, memory, caller)
+    }
+
+    fn terminal(&self) -> Option<&dyn Terminal> {
+        self.0.terminal.as_ref()?;
+        Some(self)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
         self
+    }
+}
+
+/// Asked of terminals only: see [`FileOps::terminal`].
+impl Terminal for OpenStream {
+    fn device(&self) -> DeviceId {
+        let device = self.0.terminal().map(HostTerminal::device);
+        device.unwrap_or_default()
+    }
+
+    fn stops_writers(&self) -> bool {
+        let file = self.0.file.as_fd();
+        self.0
+            .terminal()
+            .is_some_and(|terminal| terminal.stops_writers(file))
+    }
+
+    fn acquire(&self, how: Acquire, caller: &Caller) -> Result<(), Errno> {
+        let terminal = self.0.terminal().ok_or(Errno::EPERM)?;
+        terminal.control()?.acquire(terminal.device(), how, caller)
     }
 }

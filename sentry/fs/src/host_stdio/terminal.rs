@@ -1,4 +1,4 @@
-//! Requests on the terminal that the sandbox was started on: ioctl_tty(2).
+//! Requests on terminals that the sandbox was started on: ioctl_tty(2).
 //!
 //! Settings and sizes are the host terminal's. Sessions and process groups are the
 //! sandbox's. What would feed input to the caller's shell (TIOCSTI) or change how the
@@ -6,39 +6,34 @@
 
 use std::os::fd::BorrowedFd;
 
+use arch::abi::Signal;
 use arch::abi::tty::*;
 use base::num::{low_i32, low32};
 use base::{Addr, Errno, Pid};
 use mem::{UserMemory, UserPtr};
 use platform::host::tty::{self, When};
-use vfs::Caller;
+use vfs::{Acquire, Caller, DeviceId};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// What a terminal asks about processes; the sentry answers.
+use super::host_terminal::HostTerminal;
+
+/// What a terminal, known by its device number, asks about processes; the sentry answers.
 pub trait ControllingTty: Send + Sync {
     /// TIOCGPGRP: the foreground process group. `ENOTTY` if it is not `caller`'s terminal.
-    fn foreground(&self, caller: &Caller) -> Result<Pid, Errno>;
+    fn foreground(&self, tty: DeviceId, caller: &Caller) -> Result<Pid, Errno>;
 
-    /// TIOCSPGRP. `EPERM` for a group of another session, `ESRCH` for none, `ENOTTY`.
-    fn set_foreground(&self, group: Pid, caller: &Caller) -> Result<(), Errno>;
+    /// TIOCSPGRP. `EPERM` for a group of another session, `ESRCH` for none, `EINVAL` for a
+    /// negative number, `ENOTTY`.
+    fn set_foreground(&self, tty: DeviceId, group: Pid, caller: &Caller) -> Result<(), Errno>;
 
     /// TIOCGSID: the session whose terminal it is. `ENOTTY`.
-    fn session(&self, caller: &Caller) -> Result<Pid, Errno>;
+    fn session(&self, tty: DeviceId, caller: &Caller) -> Result<Pid, Errno>;
 
     /// TIOCSCTTY: makes it the terminal of `caller`'s session. `EPERM`.
-    fn acquire(&self, how: Acquire, caller: &Caller) -> Result<(), Errno>;
+    fn acquire(&self, tty: DeviceId, how: Acquire, caller: &Caller) -> Result<(), Errno>;
 
     /// TIOCNOTTY: `caller` has no terminal from now on. `ENOTTY` if it is not its.
-    fn release(&self, caller: &Caller) -> Result<(), Errno>;
-}
-
-/// TIOCSCTTY's argument.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Acquire {
-    /// Only if no session has it.
-    IfFree,
-    /// From whoever has it, with CAP_SYS_ADMIN.
-    Steal,
+    fn release(&self, tty: DeviceId, caller: &Caller) -> Result<(), Errno>;
 }
 
 /// `BOTHER` in `c_cflag`: the speed is in the longer structure's own fields.
@@ -55,16 +50,20 @@ const FAST: [u32; 16] = [
     1_500_000, 2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
 ];
 
-/// Answers `command`. `ENOTTY` for one that is unknown, `EPERM` for one that is refused.
+/// Answers `command`. `ENOTTY` for one that is unknown, `EPERM` for one that is refused,
+/// `EAGAIN` for a change while the whole sandbox is in the background.
 pub(super) fn ioctl(
     file: BorrowedFd<'_>,
-    control: Option<&dyn ControllingTty>,
+    terminal: &HostTerminal,
     command: u32,
     argument: u64,
     memory: &dyn UserMemory,
     caller: &Caller,
 ) -> Result<u64, Errno> {
     let number = low_i32(argument);
+    if is_change(command) {
+        terminal.check(file, Signal::SIGTTOU)?;
+    }
     match command {
         TIOCGWINSZ => {
             let [row, col, xpixel, ypixel] = tty::window_size(file)?;
@@ -81,38 +80,49 @@ pub(super) fn ioctl(
             tty::set_window_size(file, [size.row, size.col, size.xpixel, size.ypixel])?;
         }
         TIOCOUTQ => put(argument, memory, &tty::bytes_unsent(file)?)?,
+        TIOCGDEV => put(argument, memory, &low32(terminal.device().0))?,
         TCSBRK => tty::send_break(file, number)?,
+        TCSBRKP => tty::send_break(file, 0)?,
         TCXONC => tty::flow(file, number)?,
         TCFLSH => tty::flush(file, number)?,
         TIOCSTI | TIOCSETD | TIOCCONS | TIOCEXCL | TIOCNXCL => return Err(Errno::EPERM),
         TIOCGETD => put(argument, memory, &0_u32)?,
         TIOCGPGRP | TIOCSPGRP | TIOCGSID | TIOCSCTTY | TIOCNOTTY => {
-            let control = control.ok_or(Errno::ENOTTY)?;
-            return processes(control, command, argument, memory, caller);
+            return processes(terminal, command, argument, memory, caller);
         }
         _ => return settings(file, command, argument, memory),
     }
     Ok(0)
 }
 
+/// Requests that a terminal refuses to those in the background.
+fn is_change(command: u32) -> bool {
+    let settings = matches!(
+        command,
+        TCSETS | TCSETSW | TCSETSF | TCSETS2 | TCSETSW2 | TCSETSF2
+    );
+    settings || matches!(command, TCSBRK | TCSBRKP | TCXONC | TCFLSH)
+}
+
 /// Requests about sessions and process groups.
 fn processes(
-    control: &dyn ControllingTty,
+    terminal: &HostTerminal,
     command: u32,
     argument: u64,
     memory: &dyn UserMemory,
     caller: &Caller,
 ) -> Result<u64, Errno> {
+    let (control, tty) = (terminal.control()?, terminal.device());
     match command {
-        TIOCGPGRP => put(argument, memory, &control.foreground(caller)?.0)?,
-        TIOCGSID => put(argument, memory, &control.session(caller)?.0)?,
+        TIOCGPGRP => put(argument, memory, &control.foreground(tty, caller)?.0)?,
+        TIOCGSID => put(argument, memory, &control.session(tty, caller)?.0)?,
         TIOCSPGRP => {
             let group: i32 = get(argument, memory)?;
-            control.set_foreground(Pid(group), caller)?;
+            control.set_foreground(tty, Pid(group), caller)?;
         }
-        TIOCSCTTY if low32(argument) == 1 => control.acquire(Acquire::Steal, caller)?,
-        TIOCSCTTY => control.acquire(Acquire::IfFree, caller)?,
-        _ => control.release(caller)?,
+        TIOCSCTTY if low32(argument) == 1 => control.acquire(tty, Acquire::Steal, caller)?,
+        TIOCSCTTY => control.acquire(tty, Acquire::IfFree, caller)?,
+        _ => control.release(tty, caller)?,
     }
     Ok(0)
 }
@@ -155,7 +165,8 @@ fn settings(
     Ok(0)
 }
 
-fn current(file: BorrowedFd<'_>) -> Result<Termios, Errno> {
+/// The settings now.
+pub(super) fn current(file: BorrowedFd<'_>) -> Result<Termios, Errno> {
     Termios::read_from_bytes(&tty::termios(file)?).map_err(|_| Errno::EIO)
 }
 

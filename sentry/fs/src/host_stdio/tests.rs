@@ -13,8 +13,8 @@ use base::{Addr, Errno, Gid, Pid, Pollable, Ready, Uid, Waiter, Wake};
 use mem::UserMemory;
 use platform::host;
 use vfs::{
-    ByteSink, ByteSource, Caller, DeviceId, FileDescription, FileKind, SetAttributes, Whence,
-    Writer,
+    Acquire, ByteSink, ByteSource, Caller, DeviceId, FileDescription, FileKind, SetAttributes,
+    Whence, Writer,
 };
 
 use super::*;
@@ -25,6 +25,7 @@ struct Setup {
     watcher: Arc<Watcher>,
     thread: Option<std::thread::JoinHandle<()>>,
     stdio: Stdio,
+    terminals: Arc<Terminals>,
 }
 
 impl Setup {
@@ -35,12 +36,19 @@ impl Setup {
     fn with(control: Option<Arc<dyn ControllingTty>>) -> Self {
         let watcher = Watcher::new().unwrap();
         let running = Arc::clone(&watcher);
-        let stdio = Stdio::new(&watcher, control, DeviceId::new(0, 9), (Uid(7), Gid(8)));
+        let terminals = Terminals::new(control, None);
+        let stdio = Stdio::new(&watcher, &terminals, DeviceId::new(0, 9), (Uid(7), Gid(8)));
         Self {
             watcher,
             thread: Some(std::thread::spawn(move || running.run())),
             stdio,
+            terminals,
         }
+    }
+
+    fn adopt(&mut self, file: OwnedFd) -> Result<Arc<FileDescription>, Errno> {
+        let own = host::tty::open_again(file.as_fd()).ok();
+        self.stdio.adopt(Inherited { file, own }, |_| None)
     }
 }
 
@@ -86,7 +94,7 @@ fn an_empty_pipe_is_waited_for() {
     let mut setup = Setup::new();
     let (ours, theirs) = host::pipe().unwrap();
     let watched = ours.try_clone().unwrap();
-    let file = setup.stdio.adopt(ours).unwrap();
+    let file = setup.adopt(ours).unwrap();
     assert!(file.reads() && !file.writes());
     assert_eq!(read(&file, 10), Err(Errno::EAGAIN));
     assert!(
@@ -110,7 +118,7 @@ fn a_full_pipe_is_waited_for() {
     let mut setup = Setup::new();
     let (theirs, ours) = host::pipe().unwrap();
     let watched = ours.try_clone().unwrap();
-    let file = setup.stdio.adopt(ours).unwrap();
+    let file = setup.adopt(ours).unwrap();
     let sent = write(&file, &vec![b'x'; 1 << 20]).unwrap();
     assert!((4096..1 << 20).contains(&sent), "{sent}");
     assert_eq!(write(&file, b"y"), Err(Errno::EAGAIN));
@@ -128,10 +136,7 @@ fn a_full_pipe_is_waited_for() {
 fn both_ends_of_a_pipe_are_one_inode() {
     let mut setup = Setup::new();
     let (reader, writer) = host::pipe().unwrap();
-    let (reader, writer) = (
-        setup.stdio.adopt(reader).unwrap(),
-        setup.stdio.adopt(writer).unwrap(),
-    );
+    let (reader, writer) = (setup.adopt(reader).unwrap(), setup.adopt(writer).unwrap());
     assert!(Arc::ptr_eq(reader.inode(), writer.inode()));
     // /proc/self/fd/0 opened for writing: the end that can.
     let inode = Arc::clone(reader.inode());
@@ -155,10 +160,7 @@ fn the_offset_of_a_file_is_the_callers() {
         .open(scratch.at("f"))
         .unwrap();
     theirs.seek(SeekFrom::Start(2)).unwrap();
-    let file = setup
-        .stdio
-        .adopt(theirs.try_clone().unwrap().into())
-        .unwrap();
+    let file = setup.adopt(theirs.try_clone().unwrap().into()).unwrap();
     assert_eq!(read(&file, 3).unwrap(), b"234");
     assert_eq!(
         theirs.stream_position().unwrap(),
@@ -196,8 +198,8 @@ fn two_descriptors_of_one_open_file_do_not_overwrite_each_other() {
     let mut setup = Setup::new();
     let scratch = Scratch::new();
     let out = File::create(scratch.at("out")).unwrap();
-    let one = setup.stdio.adopt(out.try_clone().unwrap().into()).unwrap();
-    let two = setup.stdio.adopt(out.try_clone().unwrap().into()).unwrap();
+    let one = setup.adopt(out.try_clone().unwrap().into()).unwrap();
+    let two = setup.adopt(out.try_clone().unwrap().into()).unwrap();
     write(&one, b"out ").unwrap();
     write(&two, b"err ").unwrap();
     write(&one, b"out").unwrap();
@@ -208,10 +210,7 @@ fn two_descriptors_of_one_open_file_do_not_overwrite_each_other() {
 fn what_would_show_the_host_is_refused() {
     let mut setup = Setup::new();
     let directory = File::open("/").unwrap();
-    assert_eq!(
-        setup.stdio.adopt(directory.into()).err(),
-        Some(Errno::EISDIR)
-    );
+    assert_eq!(setup.adopt(directory.into()).err(), Some(Errno::EISDIR));
     let scratch = Scratch::new();
     let place = host::open_beneath(
         scratch.open().as_fd(),
@@ -220,13 +219,13 @@ fn what_would_show_the_host_is_refused() {
         0,
         host::Resolve::BENEATH,
     );
-    assert_eq!(setup.stdio.adopt(place.unwrap()).err(), Some(Errno::EBADF));
+    assert_eq!(setup.adopt(place.unwrap()).err(), Some(Errno::EBADF));
     let null = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/null")
         .unwrap();
-    let null = setup.stdio.adopt(null.into()).unwrap();
+    let null = setup.adopt(null.into()).unwrap();
     assert_eq!(read(&null, 10).unwrap(), b"");
     assert_eq!(write(&null, b"x"), Ok(1));
     assert_eq!(null.path().display_from_top(), b"/dev/null");
@@ -266,7 +265,7 @@ fn terminal(setup: &mut Setup) -> Option<(Arc<FileDescription>, File, OwnedFd)> 
         eprintln!("skipped: no pseudo-terminals on this host");
         return None;
     };
-    let file = setup.stdio.adopt(theirs.try_clone().unwrap()).unwrap();
+    let file = setup.adopt(theirs.try_clone().unwrap()).unwrap();
     Some((file, master.into(), theirs))
 }
 
@@ -365,25 +364,25 @@ fn settings_and_size_are_the_hosts() {
 struct Processes(Mutex<Vec<String>>);
 
 impl ControllingTty for Processes {
-    fn foreground(&self, _caller: &Caller) -> Result<Pid, Errno> {
+    fn foreground(&self, _tty: DeviceId, _caller: &Caller) -> Result<Pid, Errno> {
         Ok(Pid(42))
     }
 
-    fn set_foreground(&self, group: Pid, _caller: &Caller) -> Result<(), Errno> {
+    fn set_foreground(&self, _tty: DeviceId, group: Pid, _caller: &Caller) -> Result<(), Errno> {
         self.0.lock().push(format!("foreground {}", group.0));
         Ok(())
     }
 
-    fn session(&self, _caller: &Caller) -> Result<Pid, Errno> {
+    fn session(&self, _tty: DeviceId, _caller: &Caller) -> Result<Pid, Errno> {
         Ok(Pid(41))
     }
 
-    fn acquire(&self, how: Acquire, _caller: &Caller) -> Result<(), Errno> {
+    fn acquire(&self, _tty: DeviceId, how: Acquire, _caller: &Caller) -> Result<(), Errno> {
         self.0.lock().push(format!("acquire {how:?}"));
         Ok(())
     }
 
-    fn release(&self, _caller: &Caller) -> Result<(), Errno> {
+    fn release(&self, _tty: DeviceId, _caller: &Caller) -> Result<(), Errno> {
         self.0.lock().push("release".to_owned());
         Err(Errno::ENOTTY)
     }
@@ -413,16 +412,14 @@ fn processes_are_the_sandboxs() {
     ];
     assert_eq!(*processes.0.lock(), asked);
 
-    let again = setup.stdio.adopt(theirs).unwrap();
+    let again = setup.adopt(theirs).unwrap();
     assert!(Arc::ptr_eq(file.inode(), again.inode()));
-    assert_eq!(again.path().display_from_top(), TERMINAL_NAME);
+    assert_eq!(again.path().display_from_top(), b"/dev/pts/0");
     let attributes = again.inode().attributes().unwrap();
     assert_eq!(attributes.represents, DeviceId::new(136, 0));
-    let shown = setup.stdio.terminal().unwrap();
-    assert_eq!(shown.attributes().unwrap(), attributes);
-    let opened = shown
-        .open(again.path(), OpenFlags::RDWR, &caller())
-        .unwrap();
+    let device = setup.terminals.first().unwrap();
+    assert_eq!(device, attributes.represents);
+    let opened = setup.terminals.open(device, OpenFlags::RDWR).unwrap();
     assert_eq!(opened.ioctl(TIOCGSID, 0, &memory, &caller()), Ok(0));
 }
 
@@ -430,7 +427,7 @@ fn processes_are_the_sandboxs() {
 fn unread_bytes_are_counted() {
     let mut setup = Setup::new();
     let (ours, theirs) = host::pipe().unwrap();
-    let file = setup.stdio.adopt(ours).unwrap();
+    let file = setup.adopt(ours).unwrap();
     File::from(theirs).write_all(b"12345").unwrap();
     let memory = Memory::new();
     ioctl(&file, FIONREAD, 8, &memory).unwrap();
