@@ -16,5 +16,6 @@ mod sandbox {
     mod ends;
     mod files;
     mod harness;
+    mod limits;
     mod program;
 }

@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MIB")]
     memory: Option<u64>,
 
+    /// How many processes and threads the sandbox may have at a time.
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u16).range(2..=16_384))]
+    tasks: u16,
+
     /// Prints each system call, as strace does, on stderr.
     #[arg(long)]
     strace: bool,
@@ -178,6 +182,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
             Nullify::Getpid => platform::ptrace::Nullify::Getpid,
         },
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),
+        tasks: arguments.tasks.into(),
         cwd: working_directory(arguments.cwd, &arguments.rootfs),
         rootfs: arguments.rootfs,
         volumes: arguments.volumes,

@@ -25,9 +25,6 @@ use super::{Plan, device, program, stdio, trace};
 use crate::cli::{Failure, OWN_FAILURE};
 use crate::log::Log;
 
-/// Tasks at a time, each with a host thread and a stub thread.
-const TASKS_MAX: usize = 4096;
-
 /// Bytes of its own objects that the sentry has room for in any case.
 const HEAP_LEAST: u64 = 256 << 20;
 
@@ -101,7 +98,7 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     log.info(&format!(
         "no core files, at most {descriptors} descriptors, no new privileges"
     ));
-    let heap = heap_limit(memory.usage().limit);
+    let heap = heap_limit(plan.tasks, memory.usage().limit);
     host::limit_heap(heap).map_err(failed("limit the sentry's memory"))?;
     log.info(&format!("at most {heap} bytes for the sentry itself"));
     let umask = setup::take_umask();
@@ -159,9 +156,9 @@ fn memory(plan: &Plan, log: &Log) -> Result<Arc<MemoryFile>, Failure> {
 }
 
 /// How much the sentry may use for itself, in bytes, beside `memory` for its programs: the
-/// stacks of as many threads as there may be, and room for what it keeps for them.
-fn heap_limit(memory: u64) -> u64 {
-    let stacks = TASK_STACK.saturating_mul(TASKS_MAX);
+/// stacks of the threads of `tasks`, and room for what it keeps for them.
+fn heap_limit(tasks: usize, memory: u64) -> u64 {
+    let stacks = TASK_STACK.saturating_mul(tasks);
     let objects = (memory / 4).max(HEAP_LEAST);
     base::num::u64_of(stacks).saturating_add(objects)
 }
@@ -232,7 +229,7 @@ fn run(
         pipes: Arc::clone(&pipes),
         mounts: Arc::clone(&mounts),
         hostname: HOSTNAME.to_vec(),
-        tasks_max: TASKS_MAX,
+        tasks_max: plan.tasks,
         init: Init::Reaper,
         trace,
     });

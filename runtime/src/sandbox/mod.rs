@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) nullify: platform::ptrace::Nullify,
     /// Memory in bytes; `None`: half of the machine's.
     pub(crate) memory: Option<u64>,
+    /// How many tasks there may be at a time, each with a host thread and a stub thread.
+    pub(crate) tasks: usize,
     /// The host directory that is the root.
     pub(crate) rootfs: PathBuf,
     /// Host files and directories shown in it.

@@ -7,6 +7,7 @@
 //! guests all [--theme T]         the same for all cases
 //! guests one NAME                one case in this very process, for strace(1)
 //! guests helper NAME [ARG...]    what cases execute as another program
+//! guests load NAME [NUMBER]      what uses up the machine or the sandbox, or measures it
 //! ```
 //!
 //! `GUESTS_TIMEOUT` is a case's time limit in seconds (20). Cases are plain functions; a failed
@@ -15,11 +16,13 @@
 
 mod arch;
 mod helper;
+mod load;
 mod runner;
 mod support;
 
 mod credentials;
 mod files;
+mod limits;
 mod memory;
 mod pipes;
 mod process;
@@ -39,6 +42,7 @@ fn registry() -> Vec<Case> {
         threads::CASES,
         signals::CASES,
         memory::CASES,
+        limits::CASES,
         files::CASES,
         pipes::CASES,
         sockets::CASES,
@@ -54,7 +58,7 @@ fn registry() -> Vec<Case> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: guests list [--theme T] | run NAME... | all [--theme T] | one NAME | helper NAME [ARG...]"
+        "usage: guests list [--theme T] | run NAME... | all [--theme T] | one NAME | helper NAME [ARG...] | load NAME [NUMBER]"
     );
     ExitCode::from(2)
 }
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
             Ok(cases) => runner::one(&cases[0]),
         },
         "helper" => helper::main(rest),
+        "load" => load::main(rest),
         _ => usage(),
     }
 }

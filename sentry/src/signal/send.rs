@@ -119,9 +119,15 @@ impl ThreadGroup {
         } else {
             self.signal_queue_limit()
         };
-        let charge = self.signal_charges(scope, signals).charge(limit);
+        // A timer's place was counted when the timer was made.
+        let counted = on_collect.is_some();
+        let charge = match counted {
+            true => None,
+            false => self.signal_charges(scope, signals).charge(limit),
+        };
+        let has_place = counted || charge.is_some();
         let explicit = info.code != SI_USER && info.code != SI_TKILL;
-        if charge.is_none() && signal.is_realtime() && explicit {
+        if !has_place && signal.is_realtime() && explicit {
             return Err(SendError::QueueFull);
         }
         let pending = match scope {
@@ -131,9 +137,10 @@ impl ThreadGroup {
                 None => return Err(SendError::NoThread),
             },
         };
-        match charge {
-            Some(charge) => pending.push(signal, info, on_collect, Some(charge)),
-            None => pending.mark(signal),
+        if has_place {
+            pending.push(signal, info, on_collect, charge);
+        } else {
+            pending.mark(signal);
         }
         signals.assign(signal, scope);
         Ok(())

@@ -452,11 +452,15 @@ pub fn chroot(task: &mut Task, path: UserStr) -> SysResult {
     Ok(Outcome::ZERO)
 }
 
-/// getcwd(2): the path with its NUL. `ERANGE` if it does not fit.
+/// getcwd(2): the path with its NUL. `ENAMETOOLONG` if that is longer than any path may be,
+/// `ERANGE` if it does not fit.
 pub fn getcwd(task: &mut Task, buffer: UserPtr<u8>, size: usize) -> SysResult {
     let (root, cwd) = task.fs().root_and_cwd();
     let mut text = cwd.working_directory(&root)?;
     text.push(0);
+    if num::u64_of(text.len()) > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG.into());
+    }
     if text.len() > size {
         return Err(Errno::ERANGE.into());
     }

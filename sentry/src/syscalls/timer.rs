@@ -133,7 +133,9 @@ pub fn timer_create(
         Some(_) => Signal::SIGALRM,
     };
     let limit = num::usize_of(task.limit(Resource::Sigpending));
-    let id = task.group().timers.add(limit, |id| {
+    let charges = task.kernel.accounts.signals_of(task.credentials().uid);
+    let charge = charges.charge(limit).ok_or(Errno::EAGAIN)?;
+    let id = task.group().timers.add(charge, |id| {
         let value = match &event {
             Some(event) => event.value,
             None => u64::from(id.cast_unsigned()),

@@ -7,9 +7,13 @@ use arch::abi::Errno;
 use base::lock::{Mutex, rank};
 
 use super::Timer;
+use crate::signal::Charge;
 
 /// Most POSIX timers of a process, whatever RLIMIT_SIGPENDING says.
 const TIMERS_MAX: usize = 4096;
+
+/// A POSIX timer, and the place of the signal that it may have to queue.
+type Posix = (Arc<Timer>, Charge);
 
 /// The timers of setitimer(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +33,7 @@ pub struct ProcessTimers {
 
 #[derive(Default)]
 struct Inner {
-    posix: BTreeMap<i32, Arc<Timer>>,
+    posix: BTreeMap<i32, Posix>,
     next_id: i32,
     intervals: [Option<Arc<Timer>>; 3],
     cpu_limit: Option<Arc<Timer>>,
@@ -54,10 +58,11 @@ impl Interval {
 }
 
 impl ProcessTimers {
-    /// Adds a POSIX timer under the next id; `make` gets it. `EAGAIN` if there are too many.
-    pub fn add(&self, limit: usize, make: impl FnOnce(i32) -> Arc<Timer>) -> Result<i32, Errno> {
+    /// Adds a POSIX timer under the next id; `make` gets it. It counts as a queued signal,
+    /// since it may be one at any time: `charge`. `EAGAIN` if there are too many.
+    pub fn add(&self, charge: Charge, make: impl FnOnce(i32) -> Arc<Timer>) -> Result<i32, Errno> {
         let mut inner = self.inner.lock();
-        if inner.posix.len() >= limit.min(TIMERS_MAX) {
+        if inner.posix.len() >= TIMERS_MAX {
             return Err(Errno::EAGAIN);
         }
         let mut id = inner.next_id;
@@ -66,20 +71,21 @@ impl ProcessTimers {
         }
         inner.next_id = id.checked_add(1).unwrap_or(0);
         let timer = make(id);
-        inner.posix.insert(id, timer);
+        inner.posix.insert(id, (timer, charge));
         Ok(id)
     }
 
     /// The POSIX timer `id`. `EINVAL` if there is none.
     pub fn get(&self, id: i32) -> Result<Arc<Timer>, Errno> {
         let inner = self.inner.lock();
-        inner.posix.get(&id).cloned().ok_or(Errno::EINVAL)
+        let posix = inner.posix.get(&id).ok_or(Errno::EINVAL)?;
+        Ok(Arc::clone(&posix.0))
     }
 
     /// timer_delete(2). `EINVAL` if there is none.
     pub fn remove(&self, id: i32) -> Result<(), Errno> {
         let removed = self.inner.lock().posix.remove(&id);
-        removed.ok_or(Errno::EINVAL)?.delete();
+        removed.ok_or(Errno::EINVAL)?.0.delete();
         Ok(())
     }
 
@@ -117,7 +123,7 @@ impl ProcessTimers {
     /// Deletes the POSIX timers: execve(2).
     pub fn delete_posix(&self) {
         let posix = std::mem::take(&mut self.inner.lock().posix);
-        for timer in posix.values() {
+        for (timer, _) in posix.values() {
             timer.delete();
         }
     }
@@ -136,6 +142,7 @@ impl ProcessTimers {
         inner
             .posix
             .values()
+            .map(|(timer, _)| timer)
             .chain(inner.intervals.iter().flatten())
             .chain(inner.cpu_limit.as_ref())
             .cloned()
