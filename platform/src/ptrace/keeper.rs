@@ -1,8 +1,11 @@
 //! A keeper: the leader of a stub process, which never runs guest code and carries
 //! out requests on its address space.
+//!
+//! It is kept on the core of whoever asks it: that one does nothing but wait for the
+//! answer, and waking a sleeper on another core costs more than most requests.
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arch::abi::Errno;
 
@@ -10,7 +13,7 @@ use super::calls;
 use super::control::Slot;
 use super::shared::Shared;
 use crate::PlatformError;
-use crate::host;
+use crate::host::{self, CpuSet};
 use crate::stub::{self, Op, layout};
 use crate::sync::lock;
 
@@ -23,7 +26,12 @@ pub(super) struct Keeper {
     pub(super) slot: Slot,
     /// One request at a time.
     busy: Mutex<()>,
+    /// The core on which it is kept; [`ANYWHERE`] before its first request.
+    core: AtomicUsize,
 }
+
+/// No core's number.
+const ANYWHERE: usize = usize::MAX;
 
 impl Keeper {
     /// A process that has just been made, or is about to start.
@@ -32,6 +40,16 @@ impl Keeper {
             pid,
             slot,
             busy: Mutex::new(()),
+            core: AtomicUsize::new(ANYWHERE),
+        }
+    }
+
+    /// Keeps the process on the calling thread's core.
+    fn follow(&self) {
+        let here = host::current_cpu();
+        if self.core.swap(here, Ordering::Relaxed) != here {
+            // If it can't be there, it is slower where it is.
+            let _ = host::set_affinity(self.pid, &CpuSet::one(here));
         }
     }
 
@@ -67,7 +85,10 @@ impl Keeper {
             })
         });
         let child = match pid {
-            Ok(pid) => Self::new(pid, slot),
+            Ok(pid) => Self {
+                core: AtomicUsize::new(self.core.load(Ordering::Relaxed)),
+                ..Self::new(pid, slot)
+            },
             Err(error) => {
                 shared.control.free_slot(slot);
                 return Err(error);
@@ -88,6 +109,7 @@ impl Keeper {
         ops: &[Op],
         what: &'static str,
     ) -> Result<u64, PlatformError> {
+        self.follow();
         let mut last = 0;
         // An empty request asks whether the keeper is there.
         let ping: &[Op] = &[];
