@@ -71,6 +71,8 @@ pub struct Kernel {
     pub mounts: Arc<MountNamespace>,
     /// Makes pipes.
     pub pipes: Arc<Pipes>,
+    /// What all inotify instances use together.
+    pub inotify: Arc<fs::inotify::Usage>,
     /// Families of sockets.
     pub families: Families,
     /// Makes sockets open files.
@@ -128,6 +130,7 @@ impl Kernel {
             memory: config.memory,
             mounts: config.mounts,
             pipes: config.pipes,
+            inotify: Arc::default(),
             families: Families::new(vec![Box::new(UnixSockets::new())]),
             sockets: SocketFs::new(SOCKET_DEVICE),
             memfds: OnceLock::new(),

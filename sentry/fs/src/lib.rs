@@ -12,6 +12,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod host_stdio;
 pub mod hostfs;
+pub mod inotify;
 pub mod overlay;
 pub mod pipe;
 pub mod poll;

@@ -7,6 +7,7 @@ use arch::abi::OpenFlags;
 use base::Errno;
 use fs::epoll::EpollFile;
 use fs::eventfd::EventFd;
+use fs::inotify::Inotify;
 use fs::pseudo::{DynDir, ListedEntry, PseudoNode};
 use fs::signalfd::SignalFd;
 use vfs::{Caller, Fd, FdTable, FileDescription, FileKind, Inode, Link, Name, OnExec};
@@ -126,6 +127,9 @@ fn information(subject: &Subject, fd: Fd) -> Result<Vec<u8>, Errno> {
     }
     if let Some(event) = file.ops_as::<EventFd>() {
         let _ = writeln!(text, "eventfd-count: {:16x}", event.count());
+    }
+    if let Some(instance) = file.ops_as::<Inotify>() {
+        text.push_str(&instance.describe());
     }
     if let Some(signals) = file.ops_as::<SignalFd>() {
         let _ = writeln!(text, "sigmask:\t{:016x}", signals.mask().0);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use base::Errno;
+use fs::inotify::{EVENTS_MAX, INSTANCES_MAX, WATCHES_MAX};
 use fs::pseudo::{DynFile, PseudoFs, PseudoNode, Spec};
 use net::options::DEFAULT_BUFFER;
 use platform::host;
@@ -52,6 +53,7 @@ pub(super) fn directory(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
             entry("file-max", number(base::num::u64_of(FILES_MAX))),
             entry("file-nr", files_open(fs)),
             entry("nr_open", number(NR_OPEN.into())),
+            entry("inotify", inotify(fs)),
             entry("pipe-max-size", text(fs, source, pipe_max)),
             entry("overflowuid", number(65_534)),
             entry("overflowgid", number(65_534)),
@@ -72,6 +74,19 @@ pub(super) fn directory(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
             entry("fs", files),
             entry("vm", memory),
             entry("net", network(fs)),
+        ],
+    )
+}
+
+/// /proc/sys/fs/inotify.
+fn inotify(fs: &PseudoFs) -> Arc<PseudoNode> {
+    let number = |value: usize| fs.constant(Spec::mode(0o444), format!("{value}\n"));
+    fs.directory(
+        Spec::mode(0o555),
+        [
+            entry("max_queued_events", number(EVENTS_MAX)),
+            entry("max_user_instances", number(INSTANCES_MAX)),
+            entry("max_user_watches", number(WATCHES_MAX)),
         ],
     )
 }

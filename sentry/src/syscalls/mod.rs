@@ -13,6 +13,7 @@ pub mod exec;
 pub mod fd;
 pub mod file;
 pub mod futex;
+pub mod inotify;
 pub mod limits;
 pub mod memory;
 pub mod message;

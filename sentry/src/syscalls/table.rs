@@ -319,6 +319,10 @@ syscalls! {
     ioctl 16 29 fd::ioctl(fd: Fd, command: u32, argument: u64) Partial("as the file offers");
     pipe 22 - fd::pipe(out: UserPtr<[i32; 2]>) Full;
     pipe2 293 59 fd::pipe2(out: UserPtr<[i32; 2]>, flags: u32) Full;
+    inotify_init 253 - inotify::inotify_init() Partial("limits count for the whole sandbox, not for each user");
+    inotify_init1 294 26 inotify::inotify_init1(flags: u32) Partial("limits count for the whole sandbox, not for each user");
+    inotify_add_watch 254 27 inotify::inotify_add_watch(fd: Fd, path: UserStr, mask: u32) Partial("changes made by others on the host, and unmounts, are not told");
+    inotify_rm_watch 255 28 inotify::inotify_rm_watch(fd: Fd, watch: i32) Full;
     eventfd 284 - fd::eventfd(initial: u32) Full;
     eventfd2 290 19 fd::eventfd2(initial: u32, flags: u32) Full;
     memfd_create 319 279 fd::memfd_create(name: UserStr, flags: u32) Full;
@@ -472,10 +476,6 @@ syscalls! {
     getdents 78 - absent::missing() Missing("the layout of programs before getdents64");
     ustat 136 - absent::missing() Missing("replaced by statfs");
     sysfs 139 - absent::missing() Missing("numbers of file system types");
-    inotify_init 253 - absent::missing() Missing("nobody is told of changes yet");
-    inotify_init1 294 26 absent::missing() Missing("nobody is told of changes yet");
-    inotify_add_watch 254 27 absent::missing() Missing("nobody is told of changes yet");
-    inotify_rm_watch 255 28 absent::missing() Missing("nobody is told of changes yet");
     fanotify_init 300 262 absent::missing() Missing("nobody is told of changes yet");
     fanotify_mark 301 263 absent::missing() Missing("nobody is told of changes yet");
     name_to_handle_at 303 264 absent::missing() Missing("no file has a handle");

@@ -3,6 +3,7 @@
 mod contents;
 mod descriptors;
 mod directories;
+mod inotify;
 mod locks;
 mod metadata;
 mod names;
@@ -20,4 +21,5 @@ pub const CASES: &[&[Case]] = &[
     descriptors::CASES,
     locks::CASES,
     special::CASES,
+    inotify::CASES,
 ];

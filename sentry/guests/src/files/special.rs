@@ -1,10 +1,10 @@
-//! Devices, memfds and their seals, inotify, mounts as seen in /proc.
+//! Devices, memfds and their seals, mounts as seen in /proc.
 
 use crate::support::*;
 
 crate::cases!("files":
     dev_null, dev_zero, dev_full, dev_urandom, dev_permissions, memfd_basics, memfd_seals, memfd_errors, memfd_write_seal_and_mappings,
-    inotify_sees_changes, inotify_errors, proc_mounts_has_root, dev_tty_without_terminal, proc_files_read_in_parts, pty_pair,
+    proc_mounts_has_root, dev_tty_without_terminal, proc_files_read_in_parts, pty_pair,
 );
 
 unsafe fn dev_null() {
@@ -143,75 +143,6 @@ unsafe fn memfd_write_seal_and_mappings() {
     err(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
     ok(munmap(at, page()));
     ok(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
-}
-
-unsafe fn inotify_sees_changes() {
-    let fd = inotify_init1(IN_NONBLOCK);
-    if fd == -1 && errno() == ENOSYS {
-        skip("no inotify here");
-    }
-    let fd = ok(fd);
-    let watch = ok(inotify_add_watch(
-        fd,
-        c".".as_ptr(),
-        IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
-    ));
-    let mut buffer = [0_u8; 4096];
-    err(read(fd, buffer.as_mut_ptr().cast(), 4096), EAGAIN);
-    file_with(c"new", b"");
-    ok(sys::rename(c"new", c"newer"));
-    ok(sys::unlink(c"newer"));
-    let len = ok(read(fd, buffer.as_mut_ptr().cast(), 4096)) as usize;
-    let mut events = Vec::new();
-    let mut at = 0;
-    while at < len {
-        let word = |i: usize| u32::from_ne_bytes(buffer[at + i..at + i + 4].try_into().unwrap());
-        eq(word(0), watch as u32);
-        let size = word(12) as usize;
-        let name: Vec<u8> = buffer[at + 16..at + 16 + size]
-            .iter()
-            .copied()
-            .take_while(|b| *b != 0)
-            .collect();
-        events.push((word(4), String::from_utf8(name).unwrap(), word(8)));
-        at += 16 + size;
-    }
-    let kinds: Vec<(u32, &str)> = events.iter().map(|e| (e.0, e.1.as_str())).collect();
-    eq(
-        kinds,
-        vec![
-            (IN_CREATE, "new"),
-            (IN_MOVED_FROM, "new"),
-            (IN_MOVED_TO, "newer"),
-            (IN_DELETE, "newer"),
-        ],
-    );
-    // One move, one cookie.
-    check(
-        events[1].2 != 0 && events[1].2 == events[2].2,
-        "the move's cookie",
-    );
-    ok(inotify_rm_watch(fd, watch));
-    err(inotify_rm_watch(fd, watch), EINVAL);
-}
-
-unsafe fn inotify_errors() {
-    let fd = inotify_init1(0);
-    if fd == -1 && errno() == ENOSYS {
-        skip("no inotify here");
-    }
-    err(inotify_init1(0x1000_0000), EINVAL);
-    err(
-        inotify_add_watch(ok(fd), c"missing".as_ptr(), IN_CREATE),
-        ENOENT,
-    );
-    err(inotify_add_watch(fd, c".".as_ptr(), 0), EINVAL);
-    let file = file_with(c"f", b"");
-    err(inotify_add_watch(file, c".".as_ptr(), IN_CREATE), EINVAL);
-    err(
-        inotify_add_watch(fd, c"f".as_ptr(), IN_CREATE | IN_ONLYDIR),
-        ENOTDIR,
-    );
 }
 
 unsafe fn proc_mounts_has_root() {
