@@ -18,4 +18,6 @@ mod sandbox {
     mod harness;
     mod limits;
     mod program;
+    mod pty;
+    mod terminal;
 }

@@ -10,10 +10,10 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Somebody who is not root.
-const USER: u32 = 12_345;
+pub(super) const USER: u32 = 12_345;
 
 /// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// As whom the binary is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ impl Drop for Scratch {
 
 /// The binary where everybody may execute it: where it was built, or a copy that goes with
 /// the test's thread.
-fn binary() -> PathBuf {
+pub(super) fn binary() -> PathBuf {
     thread_local! {
         static COPY: OnceCell<Scratch> = const { OnceCell::new() };
     }
@@ -116,7 +116,7 @@ pub(super) fn shell(who: Who, script: &str) -> String {
     String::from_utf8(output(as_somebody(shell, who)).stdout).unwrap()
 }
 
-fn as_somebody(mut command: Command, who: Who) -> Command {
+pub(super) fn as_somebody(mut command: Command, who: Who) -> Command {
     command.current_dir("/").stdin(Stdio::null());
     command.env("PATH", "/usr/bin:/bin");
     if who == Who::User {
