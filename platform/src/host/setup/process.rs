@@ -106,14 +106,15 @@ pub enum Sender {
 }
 
 /// All signals of this process, as things to read. Blocked for good in the calling thread;
-/// SIGKILL and SIGSTOP are the host's alone.
+/// SIGKILL and SIGSTOP are the host's alone; SIGPIPE, which std ignores, comes of this
+/// process's own writes.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
     /// Takes hold of them, in a process of one thread.
     pub fn take() -> Result<Self, Errno> {
-        let blocked = block_all_but(&[])?;
+        let blocked = block_all_but(&[Signal::SIGPIPE])?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&blocked, flags).map_err(from_nix)?;
         Ok(Self(signals))
