@@ -9,7 +9,7 @@ use super::machine::AUDIT_ARCH;
 
 /// What a stub may call. Arguments are the sentry's: requests lie in a page that only
 /// it can write.
-const ALLOWED: [i64; 17] = [
+const ALLOWED: [i64; 18] = [
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_munmap,
@@ -24,6 +24,7 @@ const ALLOWED: [i64; 17] = [
     libc::SYS_prctl,
     libc::SYS_membarrier,
     libc::SYS_getpid,
+    libc::SYS_getppid,
     libc::SYS_exit,
     libc::SYS_exit_group,
     // The image, and nothing after it: there is no other file to execute.

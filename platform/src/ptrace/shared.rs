@@ -75,14 +75,17 @@ impl Shared {
 
 /// The calls by which a keeper makes another one: the child carries out what follows
 /// clone, the parent does not.
-fn fork_ops(place: Place, slot: Slot) -> [Op; 3] {
+fn fork_ops(place: Place, slot: Slot) -> [Op; 4] {
     let flags = libc::CLONE_PARENT | libc::CLONE_FILES;
     let flags = u64::from(flags.cast_unsigned());
-    // PR_SET_PDEATHSIG does not survive a fork.
+    // PR_SET_PDEATHSIG does not survive a fork. A sentry that ended before that is not the
+    // parent any more, and nothing else would tell the child: it ends if so.
     let death = [1, 9];
+    let sentry = u64::try_from(host::pid()).unwrap_or(0);
     [
         Op::new(libc::SYS_clone, [flags]),
         Op::new(libc::SYS_prctl, death),
+        Op::new(libc::SYS_getppid, [sentry]),
         map_control(place.control(), READ, CONTROL_NR, slot),
     ]
 }
@@ -108,5 +111,30 @@ impl Drop for Shared {
             let _ = host::signal_process(pid, libc::SIGKILL);
             calls::reap_blocking(pid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ptrace::{Options, start};
+
+    #[test]
+    fn a_child_whose_sentry_is_gone_ends() {
+        let memory = MemoryFile::create(1 << 20).unwrap();
+        let nullify = Nullify::Sysemu;
+        let shared = start::start(&memory, Options { nullify }).unwrap();
+        let slot = shared.control.take_slot().unwrap();
+        let mut ops = fork_ops(shared.place, slot);
+        let [_, _, parent, _] = &mut ops;
+        // As if the parent were another process by now.
+        parent.args[0] += 1;
+        let refused = shared.zygote.fork(&shared, slot, &ops, "a test");
+        assert!(
+            matches!(refused, Err(PlatformError::Dead { .. })),
+            "{refused:?}"
+        );
+        // The maker goes on.
+        assert!(shared.fork(&shared.zygote).is_ok());
     }
 }

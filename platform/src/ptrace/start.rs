@@ -136,17 +136,19 @@ fn image_file(place: Place) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// What the zygote does first: throw away all but its code page, map control and
+/// What the zygote does first: end if the sentry has before it could be told of that, throw away all but its code page, map control and
 /// scratch page (which children do not inherit), and take part in barriers.
 fn boot(place: Place) -> [Op; layout::BOOT_OPS] {
     /// MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED.
     const REGISTER: u64 = 4;
     /// MADV_DONTFORK.
     const DONTFORK: u64 = 10;
+    let sentry = u64::try_from(host::pid()).unwrap_or(0);
     let page = u64_of(layout::PAGE);
     let behind = place.control();
     let rest = place.task_size.saturating_sub(behind);
     [
+        Op::new(libc::SYS_getppid, [sentry]),
         Op::new(libc::SYS_munmap, [0, place.code]),
         Op::new(libc::SYS_munmap, [behind, rest]),
         map_control(place.control(), READ, CONTROL_NR, ZYGOTE),

@@ -2,7 +2,7 @@
 //! in x0; all other registers are kept).
 //!
 //! Registers: x19 control page, x20 next operation, x21 end of the operations, w22
-//! last request seen, w23 1 if an answer is due, x24 flags of a clone.
+//! last request seen, w23 1 if an answer is due, x24 the first argument of the call made.
 
 use std::arch::global_asm;
 
@@ -36,7 +36,13 @@ global_asm!(
     "b.hs 4f",
     "cmp x8, #{CLONE}",
     "b.eq 3f",
-    "add x20, x20, #{OP}",
+    // getppid(2) fails if it is not what the operation says.
+    "cmp x8, #{GETPPID}",
+    "b.ne 9f",
+    "cmp x0, x24",
+    "mov x0, #-{ESRCH}",
+    "b.ne 4f",
+    "9: add x20, x20, #{OP}",
     "b 2b",
 
     // After clone: the parent answers with the id; a thread parks; a process goes on
@@ -146,6 +152,8 @@ global_asm!(
     WRITE = const libc::SYS_write,
     FUTEX = const libc::SYS_futex,
     FUTEX_WAIT = const libc::FUTEX_WAIT,
+    GETPPID = const libc::SYS_getppid,
+    ESRCH = const libc::ESRCH,
     PPOLL = const libc::SYS_ppoll,
 );
 

@@ -5,7 +5,8 @@
 //! control page (read-only in the stub), so nothing that the program's threads can
 //! write changes what it does; `[stub-code]` the bytes between its labels are
 //! position-independent and complete. All system calls that it makes are those of
-//! requests, plus futex, lseek, write, ppoll, exit and exit_group.
+//! requests, plus futex, lseek, write, ppoll, exit and exit_group. getppid is made as a check:
+//! it fails if its result is not its first argument.
 
 pub(crate) mod layout;
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]

@@ -37,7 +37,13 @@ global_asm!(
     "jae 4f",
     "cmp rbp, {CLONE}",
     "je 3f",
-    "add r12, {OP}",
+    // getppid(2) fails if it is not what the operation says.
+    "cmp rbp, {GETPPID}",
+    "jne 9f",
+    "cmp rax, rdi",
+    "mov rax, -{ESRCH}",
+    "jne 4f",
+    "9: add r12, {OP}",
     "jmp 2b",
 
     // After clone: the parent answers with the id; a thread parks; a process goes on
@@ -150,6 +156,8 @@ global_asm!(
     WRITE = const libc::SYS_write,
     FUTEX = const libc::SYS_futex,
     FUTEX_WAIT = const libc::FUTEX_WAIT,
+    GETPPID = const libc::SYS_getppid,
+    ESRCH = const libc::ESRCH,
     PPOLL = const libc::SYS_ppoll,
 );
 

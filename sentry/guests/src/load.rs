@@ -35,17 +35,24 @@ fn seconds(since: i64) -> f64 {
     (now() - since) as f64 / 1e9
 }
 
-/// `count` children, one after another.
+/// `count` children, one after another, after a tenth as many to begin with. Each part ends
+/// with a line, and the next begins with one on standard input, so that somebody can look.
 fn forks(count: usize) {
-    let start = now();
-    for _ in 0..count {
-        exits(child(|| 0), 0);
-    }
-    let took = seconds(start);
-    println!(
-        "{count} forks in {took:.2} s, {:.0} µs each",
-        took * 1e6 / count as f64
-    );
+    let some = |count: usize| {
+        let start = now();
+        for _ in 0..count {
+            exits(child(|| 0), 0);
+        }
+        let took = seconds(start);
+        println!(
+            "{count} forks in {took:.2} s, {:.0} µs each",
+            took * 1e6 / count as f64
+        );
+        let mut line = String::new();
+        let _ = std::io::stdin().read_line(&mut line);
+    };
+    some(count / 10);
+    some(count);
 }
 
 /// For ever: `width` processes, each making one that makes another.
