@@ -475,6 +475,46 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_the_outside_is_not_orphaned() {
+        let mut tree = family();
+        tree.new_session(Pid(2)).unwrap();
+        assert!(tree.is_orphaned(Pid(2), None));
+        tree.set_job(Pid(2));
+        assert!(!tree.is_orphaned(Pid(2), None));
+        assert!(tree.is_orphaned(Pid(2), Some(Pid(2))), "not without it");
+    }
+
+    #[test]
+    fn terminals_belong_to_sessions() {
+        let mut tree = family();
+        tree.new_session(Pid(2)).unwrap();
+        tree.add_child(&group(5), (Pid(2), Pid(2)), None).unwrap();
+        let tty = DeviceId::new(136, 0);
+        tree.set_tty(Pid(2), Some(tty));
+        assert_eq!(tree.session_with(tty), Some(Pid(2)));
+        assert_eq!(tree.foreground(Pid(2)), Some(Pid(2)));
+        assert_eq!(
+            (tree.tty_of(Pid(5)), tree.tty_of(Pid(3))),
+            (Some(tty), None)
+        );
+        // A process may give up the terminal for itself and its children.
+        tree.node_mut(Pid(5)).unwrap().gave_up_tty = true;
+        tree.add_child(&group(6), (Pid(5), Pid(5)), None).unwrap();
+        assert_eq!(
+            (tree.tty_of(Pid(6)), tree.tty_of(Pid(2))),
+            (None, Some(tty))
+        );
+        tree.new_session(Pid(6)).unwrap();
+        assert_eq!(tree.set_foreground(Pid(2), Pid(6)), Err(Errno::EPERM));
+        tree.set_tty(Pid(2), None);
+        tree.set_tty(Pid(6), Some(tty));
+        assert_eq!(
+            (tree.tty_of(Pid(6)), tree.tty_of(Pid(2))),
+            (Some(tty), None)
+        );
+    }
+
+    #[test]
     fn the_nearest_subreaper_adopts() {
         let mut tree = family();
         assert_eq!(tree.reaper_of(Pid(3)), Pid(1));

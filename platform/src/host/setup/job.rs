@@ -19,16 +19,39 @@ pub enum Stopped {
     Group,
 }
 
+/// Generations that are looked at: a shell's script that runs make that runs ...
+const ANCESTORS: usize = 64;
+
 /// Whether stop signals stop this process: somebody of its session, outside of its process
-/// group, would continue it (it is not orphaned), and SIGTSTP is not ignored.
+/// group, would continue it (the group is not orphaned), and SIGTSTP is not ignored.
 #[must_use]
 pub fn is_job() -> bool {
-    let parent = getppid();
-    // A parent outside of this pid namespace is 0, which would mean this process itself.
-    let has_shell = parent.as_raw() != 0
-        && getsid(Some(parent)).is_ok_and(|session| Ok(session) == getsid(None))
-        && getpgid(Some(parent)).is_ok_and(|group| group != getpgrp());
-    has_shell && !is_ignored(libc::SIGTSTP)
+    !is_ignored(libc::SIGTSTP) && has_shell().unwrap_or(false)
+}
+
+/// Whether the first ancestor outside of this process's group is of its session. `None` if
+/// that cannot be told; an ancestor outside of the pid namespace is 0.
+fn has_shell() -> Option<bool> {
+    let (group, session) = (getpgrp(), getsid(None).ok()?);
+    let mut ancestor = getppid();
+    for _ in 0..ANCESTORS {
+        if ancestor.as_raw() == 0 {
+            return Some(false);
+        }
+        if getpgid(Some(ancestor)).ok()? != group {
+            return Some(getsid(Some(ancestor)).ok()? == session);
+        }
+        ancestor = parent_of(ancestor)?;
+    }
+    None
+}
+
+/// The parent of a process: the second field behind its name in proc_pid_stat(5).
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let parent = fields.split_whitespace().nth(1)?;
+    parent.parse().ok().map(Pid::from_raw)
 }
 
 fn is_ignored(signal: i32) -> bool {
