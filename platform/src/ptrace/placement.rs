@@ -164,8 +164,12 @@ fn watch(placement: &Weak<Placement>) {
         };
         if idle {
             thread::park();
+            // What was seen then says nothing about a tick ago.
+            seen.clear();
         } else {
-            thread::park_timeout(TICK);
+            // Not a timed park: a wake-up left over from before would cut the tick short, and
+            // a pair that had no time to make a call would be taken for one that makes none.
+            thread::sleep(TICK);
         }
     }
 }
