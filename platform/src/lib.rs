@@ -87,6 +87,10 @@ pub trait Context {
     /// was called since the last exit.
     fn fp(&mut self) -> Result<&mut arch::FpState, PlatformError>;
 
+    /// The same to be looked at only: nothing is written back, which costs more than
+    /// fetching.
+    fn fp_seen(&mut self) -> Result<&arch::FpState, PlatformError>;
+
     /// Any thread may use it to make the running or the next `switch` return
     /// [`Exit::Interrupted`]. Never lost, at worst spurious.
     fn interrupter(&self) -> Arc<dyn Interrupter>;

@@ -119,6 +119,12 @@ impl FpState {
         self.sve = sve;
     }
 
+    /// Whether a thread with one state could tell that it had the other.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self == other
+    }
+
     /// Takes over FPSIMD state that a program wrote; SVE's registers are dropped.
     /// Bits of FPCR and FPSR that have no meaning become zero. `EINVAL` if bytes are missing.
     pub fn restore(&mut self, area: &[u8]) -> Result<(), Errno> {

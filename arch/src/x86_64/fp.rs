@@ -14,6 +14,8 @@ pub const FEATURES_FPSSE: u64 = 3;
 /// AMX's tiles, which Linux gives to programs on demand only.
 pub const FEATURES_DYNAMIC: u64 = 1 << 18 | 1 << 17;
 
+/// From here to the header: bytes for software, no state.
+pub(super) const SW_BYTES: usize = 464;
 const FCW: usize = 0;
 const MXCSR: usize = 24;
 const MXCSR_MASK: usize = 28;
@@ -110,6 +112,17 @@ impl FpState {
         }
     }
 
+    /// Whether a thread with one state could tell that it had the other. The kernel and
+    /// signal frames differ in bytes that are no state: those that software may use, and
+    /// whether FP and SSE count as present while they are initial.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (own, others) = (&self.bytes, &other.bytes);
+        own.get(..SW_BYTES) == others.get(..SW_BYTES)
+            && own.get(HEADER_END..) == others.get(HEADER_END..)
+            && self.present() | FEATURES_FPSSE == other.present() | FEATURES_FPSSE
+    }
+
     /// Takes over state that a program wrote: components in `features` that the
     /// area marks as present; all others become initial. `EINVAL` for what the
     /// machine would refuse to load: unknown components, a compacted area,
@@ -124,7 +137,7 @@ impl FpState {
         }
         next.put(MXCSR_MASK, &self.layout.mxcsr_mask.to_le_bytes());
         // Bytes 464..512 are the program's and the signal frame's, not the machine's.
-        next.put(464, &[0; 48]);
+        next.put(SW_BYTES, &[0; 48]);
         if !self.layout.has_xsave() || area.len() < HEADER_END {
             if self.layout.has_xsave() {
                 next.put(XSTATE_BV, &FEATURES_FPSSE.to_le_bytes());
@@ -214,6 +227,26 @@ pub(super) mod tests {
         assert_eq!(state.present(), 7);
         state.restore(&area, 3).unwrap();
         assert_eq!(state.present(), 3);
+    }
+
+    #[test]
+    fn bytes_that_are_no_state_make_no_difference() {
+        let state = FpState::with_layout(AVX);
+        for (at, alike) in [
+            (464, true),
+            (511, true),
+            (512, true),
+            (160, false),
+            (463, false),
+            (600, false),
+        ] {
+            let mut other = state.clone();
+            other.bytes[at] = 1;
+            assert_eq!(state.is_like(&other), alike, "byte {at}");
+        }
+        let mut avx = state.clone();
+        avx.bytes[512] = 4;
+        assert!(!state.is_like(&avx));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! low   <- at, the handler's rsp: 8 modulo 16
 //! ```
 
-use super::fp::{FpState, HEADER_END, LEGACY_SIZE};
+use super::fp::{FpState, HEADER_END, LEGACY_SIZE, SW_BYTES};
 use super::layout::RED_ZONE;
 use super::regs::{EFLAGS_DF, EFLAGS_RF, EFLAGS_TF, EFLAGS_USER, Regs};
 use crate::abi::macros::abi_struct;
@@ -35,7 +35,6 @@ pub const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 /// Marks the end of such an area.
 pub const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
 
-const SW_BYTES: usize = 464;
 const FP_ALIGN: u64 = 64;
 
 /// The processor's details of a fault.

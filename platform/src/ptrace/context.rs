@@ -33,8 +33,10 @@ pub(super) struct PtraceContext {
     /// `regs` is newer than the thread's.
     regs_here: bool,
     fp: Option<Box<FpState>>,
-    /// `fp` is newer than the thread's.
+    /// `fp` is the thread's or newer.
     fp_here: bool,
+    /// `fp` may be newer than the thread's.
+    fp_changed: bool,
     place: Place,
     /// The thread is gone or cannot be used.
     lost: bool,
@@ -68,6 +70,7 @@ impl PtraceContext {
             regs_here: true,
             fp: None,
             fp_here: false,
+            fp_changed: false,
             place: own.shared.placement.join(thread.tid),
             lost: false,
             _not_send: PhantomData,
@@ -112,13 +115,15 @@ impl PtraceContext {
             let stored = machine::answer(tid, value);
             self.check(stored)?;
         }
-        if self.fp_here
+        if self.fp_changed
             && let Some(fp) = self.fp.as_deref()
         {
             let stored = calls::set_registers(tid, machine::FP_SET, fp.as_bytes());
             self.check(stored)?;
-            self.fp_here = false;
         }
+        // The thread is about to run.
+        self.fp_here = false;
+        self.fp_changed = false;
         Ok(())
     }
 
@@ -224,6 +229,19 @@ impl PtraceContext {
         self.regs_here = true;
         Ok(())
     }
+
+    /// Reads FP and vector state.
+    fn fetch_fp(&mut self) -> Result<(), PlatformError> {
+        if self.fp_here {
+            return Ok(());
+        }
+        let mut fp = self.fp.take().unwrap_or_default();
+        let got = calls::get_registers(self.thread.tid, machine::FP_SET, fp.as_mut_bytes());
+        self.check(got)?;
+        self.fp = Some(fp);
+        self.fp_here = true;
+        Ok(())
+    }
 }
 
 /// The platform's own type of a space.
@@ -267,14 +285,13 @@ impl Context for PtraceContext {
     }
 
     fn fp(&mut self) -> Result<&mut FpState, PlatformError> {
-        let tid = self.thread.tid;
-        if !self.fp_here {
-            let mut fp = self.fp.take().unwrap_or_default();
-            let got = calls::get_registers(tid, machine::FP_SET, fp.as_mut_bytes());
-            self.check(got)?;
-            self.fp = Some(fp);
-            self.fp_here = true;
-        }
+        self.fetch_fp()?;
+        self.fp_changed = true;
+        Ok(self.fp.get_or_insert_default())
+    }
+
+    fn fp_seen(&mut self) -> Result<&FpState, PlatformError> {
+        self.fetch_fp()?;
         Ok(self.fp.get_or_insert_default())
     }
 

@@ -151,7 +151,7 @@ impl Task {
                 _ => regs.set_return(Errno::EINTR.to_return()),
             }
         }
-        let fp = context.fp().map_err(|_| Errno::EFAULT)?;
+        let fp = context.fp_seen().map_err(|_| Errno::EFAULT)?;
         let frame = sigframe::build(&sigframe::Delivery {
             regs: &regs,
             fp,
@@ -191,7 +191,7 @@ impl Task {
         let memory = std::sync::Arc::clone(&self.memory);
         let context = self.context.get_mut();
         let regs = *context.regs().map_err(|_| Errno::EFAULT)?;
-        let fp = context.fp().map_err(|_| Errno::EFAULT)?;
+        let fp = context.fp_seen().map_err(|_| Errno::EFAULT)?;
         let mut read = |at, to: &mut [u8]| {
             let done = mem::UserMemory::copy_in(&*memory, at, to)?;
             if done == to.len() {
@@ -201,7 +201,10 @@ impl Task {
             }
         };
         let restored = sigframe::parse(&regs, fp, &mut read)?;
-        *fp = restored.fp;
+        // Few handlers change it, and writing it costs more than all else here.
+        if !fp.is_like(&restored.fp) {
+            *context.fp().map_err(|_| Errno::EFAULT)? = restored.fp;
+        }
         *context.regs().map_err(|_| Errno::EFAULT)? = restored.regs;
         self.set_mask(restored.mask);
         // As on Linux, a bad stack in the frame is not an error.

@@ -168,7 +168,7 @@ impl Task {
         };
         let context = self.context.get_mut();
         let mut regs = *context.regs().map_err(|_| Errno::EAGAIN)?;
-        let fp = context.fp().map_err(|_| Errno::EAGAIN)?.clone();
+        let fp = context.fp_seen().map_err(|_| Errno::EAGAIN)?.clone();
         regs.set_return(0);
         regs.forget_syscall();
         if let Some(stack) = request.stack {
