@@ -12,6 +12,7 @@ pub mod futex;
 pub mod kernel;
 pub mod loader;
 pub mod procfs;
+mod seccomp;
 pub mod signal;
 pub mod syscalls;
 pub mod task;

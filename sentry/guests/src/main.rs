@@ -26,6 +26,7 @@ mod limits;
 mod memory;
 mod pipes;
 mod process;
+mod seccomp;
 mod signals;
 mod sockets;
 mod system;
@@ -48,6 +49,7 @@ fn registry() -> Vec<Case> {
         sockets::CASES,
         time::CASES,
         credentials::CASES,
+        seccomp::CASES,
         system::CASES,
     ]
     .iter()

@@ -151,10 +151,14 @@ fn privileges(subject: &Subject, out: &mut String) -> std::fmt::Result {
     for (name, set) in rows {
         writeln!(out, "{name}:\t{:016x}", set.bits())?;
     }
-    let no_new = u8::from(held.no_new_privs);
+    let (mode, filters, never_gains) = subject.any_thread().map_or((0, 0, false), |thread| {
+        let seccomp = &thread.seccomp;
+        (seccomp.mode(), seccomp.count(), seccomp.must_not_gain())
+    });
+    let no_new = u8::from(held.no_new_privs || never_gains);
     writeln!(
         out,
-        "NoNewPrivs:\t{no_new}\nSeccomp:\t0\nSeccomp_filters:\t0"
+        "NoNewPrivs:\t{no_new}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}"
     )
 }
 

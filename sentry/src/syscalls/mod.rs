@@ -24,6 +24,7 @@ pub mod process;
 pub mod remote;
 mod result;
 pub mod sched;
+pub mod seccomp;
 pub mod signal;
 pub mod signalfd;
 pub mod socket;

@@ -10,7 +10,7 @@ use mem::{UserPtr, UserStr};
 use vfs::{Capabilities, Credentials};
 
 use super::credentials::KEEP_CAPS;
-use super::{Outcome, SysResult};
+use super::{Outcome, SysResult, seccomp};
 use crate::task::Task;
 
 /// All bits that PR_SET_SECUREBITS knows; the odd ones lock the even ones.
@@ -42,6 +42,7 @@ pub fn prctl(
             change(task, |new| new.no_new_privs = true)
         }
         PR_GET_NO_NEW_PRIVS if arg2 == 0 && rest_is_zero => {
+            task.take_over_no_new_privs();
             Ok(Outcome::Return(task.credentials().no_new_privs.into()))
         }
         PR_SET_CHILD_SUBREAPER | PR_GET_CHILD_SUBREAPER => subreaper(task, option, arg2),
@@ -67,7 +68,8 @@ pub fn prctl(
         }
         PR_GET_TIMING => Ok(Outcome::ZERO),
         PR_SET_TIMING if arg2 == 0 => Ok(Outcome::ZERO),
-        PR_GET_SECCOMP => Ok(Outcome::ZERO),
+        PR_GET_SECCOMP => Ok(Outcome::Return(task.state.seccomp.mode().into())),
+        PR_SET_SECCOMP => seccomp::set_mode(task, arg2, Addr(arg3)),
         PR_SET_THP_DISABLE if rest_is_zero => Ok(Outcome::ZERO),
         PR_GET_THP_DISABLE if arg2 == 0 && rest_is_zero => Ok(Outcome::ZERO),
         PR_SET_VMA if arg2 == u64::from(PR_SET_VMA_ANON_NAME) => vma_name(task, arg3, arg4, arg5),

@@ -207,6 +207,7 @@ impl Task {
                 fs,
                 sched,
                 timer_slack: self.state.timer_slack.load(Ordering::Relaxed),
+                seccomp: self.state.seccomp.inherited(),
                 started: self.kernel.clocks.now(ClockId::Monotonic),
             },
             kinship,
@@ -235,7 +236,7 @@ impl Task {
     ) -> (Arc<ThreadGroup>, Kinship) {
         let own = &self.state.group;
         if request.flags.contains(CloneFlags::THREAD) {
-            return (Arc::clone(own), Kinship::Thread);
+            return (Arc::clone(own), Kinship::Thread(Arc::clone(&self.state)));
         }
         let actions = own.actions();
         let actions = if request.flags.contains(CloneFlags::SIGHAND) {

@@ -53,6 +53,7 @@ impl Task {
     /// errors leave everything as it was. What fails once the other threads have been
     /// ended is SIGKILL.
     pub fn execute(&mut self, request: ExecRequest) -> SysResult {
+        self.take_over_no_new_privs();
         let fs = self.fs();
         let limits = self.state.group.limits();
         let loaded = loader::load(&Program {
@@ -97,6 +98,15 @@ impl Task {
                 self.state.group.signals().end(status);
                 Ok(Outcome::Next(RunState::Exit(status)))
             }
+        }
+    }
+
+    /// What TSYNC of another thread decided for this one: seccomp(2).
+    pub(crate) fn take_over_no_new_privs(&mut self) {
+        if self.state.seccomp.must_not_gain() && !self.credentials().no_new_privs {
+            let mut held = vfs::Credentials::clone(self.credentials());
+            held.no_new_privs = true;
+            self.set_credentials(Arc::new(held));
         }
     }
 

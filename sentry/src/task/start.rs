@@ -22,6 +22,7 @@ use super::{
 };
 use crate::kernel::{Init, Kernel};
 use crate::loader::{self, Program};
+use crate::seccomp::{Gains, Seccomp};
 use crate::signal::{Actions, AsRunning, NO_STACK, Origin, Scope, SigInfo, ThreadSignals};
 use crate::time::ClockId;
 
@@ -47,8 +48,8 @@ pub(super) enum Kinship {
     },
     /// CLONE_PARENT: as this process is.
     Sibling(Pid),
-    /// Of the same group.
-    Thread,
+    /// Of the same group as its maker.
+    Thread(Arc<TaskState>),
 }
 
 /// A task before it has a host thread.
@@ -179,6 +180,7 @@ fn enroll(
     if kernel.status().is_some() {
         return Err(Errno::EAGAIN);
     }
+    let mut maker = None;
     match kinship {
         Kinship::First => {
             tree.add_first(group);
@@ -199,11 +201,19 @@ fn enroll(
             let (parent, signal) = ((like.parent, like.parent_thread), like.exit_signal);
             tree.add_child(group, parent, signal)?;
         }
-        Kinship::Thread => {}
+        Kinship::Thread(of) => maker = Some(of),
     }
     let mut signals = group.signals();
     if signals.ending.is_some() || signals.exec.is_some() {
         return Err(Errno::EAGAIN);
+    }
+    if let Some(maker) = maker {
+        // Again, now that filters for all threads will find this one.
+        let gains = match maker.seccomp.must_not_gain() {
+            true => Gains::Never,
+            false => Gains::Allowed,
+        };
+        state.seccomp.follow(&maker.seccomp, gains);
     }
     signals.add(state.tid(), ThreadSignals::new(Arc::clone(state), mask));
     drop(signals);
@@ -292,6 +302,7 @@ impl Kernel {
                 fs: first.fs,
                 sched: Sched::new(cpus),
                 timer_slack: 50_000,
+                seccomp: Seccomp::default(),
                 started,
             },
             kinship: reaper.map_or(Kinship::First, Kinship::Adopted),

@@ -15,6 +15,7 @@ use super::pids::PidHold;
 use super::sched::Sched;
 use super::usage::Usage;
 use super::{FsContext, ThreadGroup};
+use crate::seccomp::Seccomp;
 
 /// Bytes of a thread's name, without the final zero.
 pub const COMM_MAX: usize = 15;
@@ -47,6 +48,8 @@ pub struct TaskState {
     parent_death: AtomicU8,
     /// PR_SET_TIMERSLACK, nanoseconds.
     pub timer_slack: AtomicU64,
+    /// Which calls it may make.
+    pub(crate) seccomp: Seccomp,
     /// When it was made, on the sandbox's boot clock.
     pub started: Time,
 }
@@ -91,6 +94,8 @@ pub struct TaskParts {
     pub sched: Sched,
     /// PR_SET_TIMERSLACK, nanoseconds.
     pub timer_slack: u64,
+    /// Which calls it may make.
+    pub(crate) seccomp: Seccomp,
     /// When it was made, on the sandbox's boot clock.
     pub started: Time,
 }
@@ -123,6 +128,7 @@ impl TaskState {
             robust_list: AtomicU64::new(0),
             parent_death: AtomicU8::new(0),
             timer_slack: AtomicU64::new(parts.timer_slack),
+            seccomp: parts.seccomp,
             started: parts.started,
         })
     }

@@ -71,9 +71,11 @@ fn nobody_watches() -> bool {
     ALL.load(Ordering::Relaxed) == 0
 }
 
+type Watchers = RwLock<Vec<Arc<dyn Watcher>>>;
+
 /// The watchers of one inode.
 #[derive(Default)]
-pub struct Watches(OnceLock<Box<RwLock<Vec<Arc<dyn Watcher>>>>>);
+pub struct Watches(OnceLock<Box<Watchers>>);
 
 impl Watches {
     /// `watcher` is told from now on.
