@@ -108,7 +108,11 @@ impl Edit<'_> {
             return span(page, PAGE_SIZE);
         };
         let (extent, mut ahead) = (vma.span.clone(), vma.ahead);
-        if ahead.next == page && page != extent.start {
+        // The next page, or the one behind it: every other page is in order, too.
+        let in_order = page
+            .checked_sub(ahead.next)
+            .is_some_and(|gap| gap < bytes(2));
+        if in_order && page != extent.start {
             ahead.len = ahead.len.saturating_mul(2).clamp(AROUND, AHEAD_MAX);
         } else {
             ahead.len = AROUND;
@@ -156,7 +160,7 @@ impl Edit<'_> {
                 .find(page)
                 .is_some_and(|(_, run)| !run.writable);
         if due {
-            self.make_writable(&vma, page)?;
+            self.make_writable(&vma, page, window)?;
         }
         self.garbage.vmas.push(vma);
         Ok(())

@@ -23,6 +23,10 @@ const NEIGHBOURS: usize = 8;
 /// Mappings of the platform from which on copies are made in larger pieces.
 const MANY: usize = 1_000;
 
+/// Bytes that are copied ahead at most while faults come in order: what a program does not
+/// write to after all is memory spent.
+const COPY_AHEAD_MAX: u64 = 512 << 10;
+
 /// Where new memory would continue the old.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Neighbour {
@@ -206,8 +210,14 @@ impl Edit<'_> {
     }
 
     /// Makes a page that is in memory fit to be written to: in place if nobody else has
-    /// it, else as a copy; a shared file's page by asking the file again.
-    pub(crate) fn make_writable(&mut self, vma: &Vma, page: u64) -> Result<(), Fault> {
+    /// it, else as a copy; a shared file's page by asking the file again. `window`: what
+    /// faults in order bring in ahead.
+    pub(crate) fn make_writable(
+        &mut self,
+        vma: &Vma,
+        page: u64,
+        window: &Span,
+    ) -> Result<(), Fault> {
         let Some((place, run)) = self.state.resident.find(page) else {
             return Err(Fault::Bus);
         };
@@ -222,9 +232,9 @@ impl Edit<'_> {
                     self.show_if_shown(&unique);
                     Ok(())
                 }
-                None => self.copy(page, &place),
+                None => self.copy(page, &place, window),
             },
-            _ => self.copy(page, &place),
+            _ => self.copy(page, &place, window),
         }
     }
 
@@ -244,9 +254,14 @@ impl Edit<'_> {
             })
     }
 
-    /// Replaces pages of `place` around `page` by private copies.
-    fn copy(&mut self, page: u64, place: &Span) -> Result<(), Fault> {
-        let part = common(&block(page, self.copy_size(place)), place);
+    /// Replaces pages of `place` around `page` by private copies; more of them if `window`
+    /// says that faults come in order.
+    fn copy(&mut self, page: u64, place: &Span, window: &Span) -> Result<(), Fault> {
+        let mut part = common(&block(page, self.copy_size(place)), place);
+        if len_of(window) > AROUND {
+            let most = page.saturating_add(COPY_AHEAD_MAX);
+            part.end = part.end.max(window.end.min(place.end).min(most));
+        }
         let near = self.near(part.start, Neighbour::Writable);
         let (at, frames) = self.allocate(page, &part, near)?;
         let part = span(at, frames.len());
