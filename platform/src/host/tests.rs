@@ -167,6 +167,23 @@ fn page() -> String {
 }
 
 #[test]
+fn the_callers_terminal_stays_his() {
+    const TIOCSTI: u64 = 0x5412;
+    const TIOCLINUX: u64 = 0x541c;
+    const TIOCSPGRP: u64 = 0x5410;
+    const TIOCSCTTY: u64 = 0x540e;
+    const TIOCSETD: u64 = 0x5423;
+    let ioctls = SENTRY_RULES.iter().copied().flatten();
+    let ioctls = ioctls.filter(|rule| rule.nr == libc::SYS_ioctl);
+    for rule in ioctls {
+        let request = rule.args.iter().find(|(index, _)| *index == 1);
+        let (_, request) = request.unwrap();
+        let refused = [TIOCSTI, TIOCLINUX, TIOCSPGRP, TIOCSCTTY, TIOCSETD];
+        assert!(!refused.contains(request), "{rule:?}");
+    }
+}
+
+#[test]
 fn host_calls_page_is_fresh() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/HOST_CALLS.md");
     let page = page();

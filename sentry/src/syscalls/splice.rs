@@ -11,7 +11,7 @@ use vfs::{Fd, FileDescription, Source, UserSink, UserSource, Writer};
 
 use super::file::{Cursor, RW_MAX, offset_at, put_offset, raise_for, ranges};
 use super::{Outcome, SysErr, SysResult};
-use crate::task::{Resource, Task};
+use crate::task::{Resource, Task, TtyAccess};
 
 bitflags::bitflags! {
     /// Flags of these calls. MOVE, MORE and GIFT are hints.
@@ -106,6 +106,8 @@ pub fn splice(
     if !from.reads() || !to.writes() {
         return Err(Errno::EBADF.into());
     }
+    task.check_tty(&from, TtyAccess::Read)?;
+    task.check_tty(&to, TtyAccess::Write)?;
     let count = count.min(RW_MAX);
     let sides = Sides(&from, &to);
     let result = match (pipe_of(&from), pipe_of(&to)) {

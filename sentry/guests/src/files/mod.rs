@@ -9,6 +9,7 @@ mod metadata;
 mod names;
 mod open;
 mod special;
+mod terminals;
 
 use crate::runner::Case;
 
@@ -21,5 +22,6 @@ pub const CASES: &[&[Case]] = &[
     descriptors::CASES,
     locks::CASES,
     special::CASES,
+    terminals::CASES,
     inotify::CASES,
 ];
