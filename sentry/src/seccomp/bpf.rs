@@ -290,10 +290,10 @@ fn check_flow(ops: &[Op]) -> Result<(), Errno> {
         };
         match *op {
             Op::StoreA(word) | Op::StoreX(word) => here |= bit(word),
-            Op::LoadA(Value::Scratch(word)) | Op::LoadX(Value::Scratch(word)) => {
-                if here & bit(word) == 0 {
-                    return Err(Errno::EINVAL);
-                }
+            Op::LoadA(Value::Scratch(word)) | Op::LoadX(Value::Scratch(word))
+                if here & bit(word) == 0 =>
+            {
+                return Err(Errno::EINVAL);
             }
             Op::Jump(count) => {
                 reach(num::usize_of(count.into()), here)?;
