@@ -10,6 +10,7 @@
 //! All of this is about speed: any interleaving of pairing and letting go leaves the
 //! threads able to run somewhere.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::{self, Thread};
@@ -105,34 +106,35 @@ impl Placement {
         pairs.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Lets go what need not be held. `seen`: the switches of each pair a tick ago.
-    /// Gives whether any pair is held still.
-    fn tick(&self, seen: &mut Vec<(usize, u32)>) -> bool {
+    /// Lets go what need not be held. `seen`: the switches that each pair that was held had
+    /// made a tick ago. Gives whether any pair is held still.
+    fn tick(&self, seen: &mut HashMap<usize, u32>) -> bool {
         let pairs = self.pairs();
-        let mut busy: Vec<(u32, &Arc<Pair>)> = Vec::new();
-        let mut now = Vec::with_capacity(pairs.len());
+        let (mut busy, mut cores) = (0_usize, HashSet::new());
+        let mut now = HashMap::new();
         let mut held = false;
         for pair in &pairs {
             let (name, switches) = (
                 Arc::as_ptr(pair).addr(),
                 pair.switches.load(Ordering::Relaxed),
             );
-            now.push((name, switches));
             let cpu = pair.cpu.load(Ordering::SeqCst);
             if cpu == FREE {
                 continue;
             }
-            if seen.contains(&(name, switches)) {
+            now.insert(name, switches);
+            if seen.get(&name) == Some(&switches) {
                 pair.let_go(&self.all);
                 continue;
             }
             held = true;
             // The second and later ones on a core, while others have none.
-            let crowded = busy.iter().any(|(other, _)| *other == cpu);
-            if crowded && busy.len() < self.all.len() {
+            let crowded = cores.contains(&cpu);
+            if crowded && busy < self.all.len() {
                 pair.let_go(&self.all);
             } else {
-                busy.push((cpu, pair));
+                busy = busy.saturating_add(1);
+                cores.insert(cpu);
             }
         }
         *seen = now;
@@ -142,7 +144,7 @@ impl Placement {
 
 /// The watcher's life: until the platform instance is gone.
 fn watch(placement: &Weak<Placement>) {
-    let mut seen = Vec::new();
+    let mut seen = HashMap::new();
     if let Some(placement) = placement.upgrade() {
         let _ = host::set_affinity(0, &placement.all);
     }
