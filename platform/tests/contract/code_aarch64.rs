@@ -30,22 +30,10 @@ pieces! {
         "svc #0", "b 2b";
     /// Loads the word that the thread pointer points to into argument 1 and calls.
     thread_word: "2: mrs x9, tpidr_el0", "ldr x1, [x9]", "svc #0", "b 2b";
-    /// Does nothing, then calls.
-    nops: "nop", "nop", "nop", "svc #0", "udf #0";
 }
 
 /// Where the register that `vector` uses lies in the FP state.
 pub(crate) const VECTOR_OFFSET: usize = 3 * 16;
-
-/// Lets the guest run one instruction.
-pub(crate) fn single_step(regs: &mut Regs) {
-    regs.pstate |= 1 << 21;
-}
-
-/// What single-stepping over an instruction to `ip` raises.
-pub(crate) fn step_trap(ip: Addr) -> (u8, i32, Addr) {
-    (5, 2, ip)
-}
 
 /// Gives every register that a program can set a value of its own.
 pub(crate) fn fill(regs: &mut Regs, seed: u64) {

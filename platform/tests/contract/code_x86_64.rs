@@ -28,22 +28,10 @@ pieces! {
     vector: "2: movups xmm3, [rdi]", "syscall", "movups [rsi], xmm3", "syscall", "jmp 2b";
     /// Loads the word that the thread pointer points to into argument 1 and calls.
     thread_word: "2: mov rsi, fs:[0]", "syscall", "jmp 2b";
-    /// Does nothing, then calls.
-    nops: "nop", "nop", "nop", "syscall", "ud2";
 }
 
 /// Where the register that `vector` uses lies in the FP state.
 pub(crate) const VECTOR_OFFSET: usize = 160 + 3 * 16;
-
-/// Lets the guest run one instruction.
-pub(crate) fn single_step(regs: &mut Regs) {
-    regs.eflags |= 1 << 8;
-}
-
-/// What single-stepping over an instruction to `ip` raises.
-pub(crate) fn step_trap(ip: Addr) -> (u8, i32, Addr) {
-    (5, 2, ip)
-}
 
 /// Gives every register that a program can set a value of its own.
 pub(crate) fn fill(regs: &mut Regs, seed: u64) {

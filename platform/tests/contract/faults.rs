@@ -117,23 +117,3 @@ fn exceptions_are_those_of_linux() {
         });
     }
 }
-
-#[test]
-fn single_steps_trap_behind_each_instruction() {
-    with_guest(code::nops(), |guest| {
-        let mut context = guest.context();
-        let first = code::nops().len();
-        let mut last = CODE;
-        for _ in 0..3 {
-            code::single_step(context.regs().unwrap());
-            let exit = context.switch().unwrap();
-            let Exit::Exception(seen) = exit else {
-                panic!("{exit:?}");
-            };
-            let ip = context.regs().unwrap().ip();
-            assert_eq!((seen.signal, seen.code, seen.at), code::step_trap(ip));
-            assert!(ip.0 > last && ip.0 < CODE + u64::try_from(first).unwrap());
-            last = ip.0;
-        }
-    });
-}

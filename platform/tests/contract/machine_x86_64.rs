@@ -12,6 +12,7 @@ pieces! {
     gate: "mov eax, 20", "int 0x80", "ud2";
     set_fs: "wrfsbase rdi", "syscall", "rdfsbase rsi", "syscall", "ud2";
     vsyscall: "mov rax, 0xffffffffff600000", "xor edi, edi", "call rax", "syscall", "ud2";
+    nops: "nop", "nop", "nop", "syscall", "ud2";
 }
 
 #[test]
@@ -108,5 +109,24 @@ fn the_vsyscall_page_is_a_fault() {
                 .load_u64(at)
                 .is_some_and(|back| back > CODE && back < CODE + 32)
         );
+    });
+}
+
+/// The trap flag is a register of the program. (On arm64 single-stepping is the kernel's alone.)
+#[test]
+fn single_steps_trap_behind_each_instruction() {
+    with_guest(nops(), |guest| {
+        let mut context = guest.context();
+        for step in 1..=3 {
+            // TF (Intel SDM vol. 1, 3.4.3.3).
+            context.regs().unwrap().eflags |= 1 << 8;
+            let exit = context.switch().unwrap();
+            let Exit::Exception(seen) = exit else {
+                panic!("{exit:?}");
+            };
+            let ip = Addr(CODE + step);
+            assert_eq!((seen.signal, seen.code, seen.at), (5, 2, ip));
+            assert_eq!(context.regs().unwrap().ip(), ip);
+        }
     });
 }
