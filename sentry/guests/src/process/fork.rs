@@ -314,8 +314,8 @@ unsafe fn clone_exit_signal_none() {
     let mut status = 0;
     eq(ok(waitpid(pid, &raw mut status, __WCLONE)), pid);
     eq(WEXITSTATUS(status), 2);
-    let pid = ok(clone_with(CLONE_VM | SIGUSR1, return_two));
     block(&[SIGUSR1]);
+    let pid = ok(clone_with(CLONE_VM | SIGUSR1, return_two));
     eq(ok(waitpid(pid, &raw mut status, __WALL)), pid);
 }
 
