@@ -30,6 +30,16 @@ target_dir() {
 # Where binaries of PROFILE lie: .cargo/config.toml builds for an explicit target.
 bin_dir() { echo "$(target_dir)/$(host_triple)/$1"; }
 
+# Makes cargo build for arm64 when it is given `--target $target`. Debian's compiler has that
+# standard library beside it, rustup's has not; so this has a target directory of its own.
+arm64_toolchain() {
+    need aarch64-linux-gnu-gcc "run ci/packages as root"
+    # shellcheck disable=SC2034 # for the scripts that source this
+    target=aarch64-unknown-linux-gnu
+    CARGO_TARGET_DIR=${RINGFENCE_ARM64_TARGET:-$(target_dir)/arm64}
+    export CARGO_TARGET_DIR RUSTC=/usr/bin/rustc
+}
+
 # What runs a command as an ordinary user: nobody's rights, no groups.
 # shellcheck disable=SC2034 # for the scripts that source this
 as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups --)
