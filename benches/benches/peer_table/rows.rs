@@ -94,14 +94,14 @@ pub(crate) const ROWS: &[Row] = &[
     row("fork+wait", &["fork-wait"], 200, 50, 14.0),
     row("fork+exec+wait", &["fork-exec-wait"], 40, 20, 6.4),
     busy(row(
-        "futex ping-pong",
+        "futex ping-pong, a core for each",
         &["futex-ping-pong"],
         5_000,
         1_000,
         2.3,
     )),
     busy(row(
-        "pipe ping-pong",
+        "pipe ping-pong, a core for each",
         &["pipe-ping-pong"],
         5_000,
         1_000,

@@ -135,12 +135,24 @@ fn futex_set(word: &AtomicU32, value: u32) {
     ok(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, 1) });
 }
 
+/// Keeps the calling thread on a core, so that both sides have one each: on a shared core no
+/// wake-up is needed. Where there are no two, they share.
+fn stay_on(core: usize) {
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
+    }
+}
+
 /// Two threads that take turns; a round is there and back.
 fn futex_ping_pong(rounds: u32) -> Duration {
     const STOP: u32 = 2;
+    stay_on(0);
     let turn = Arc::new(AtomicU32::new(0));
     let other = Arc::clone(&turn);
     let thread = std::thread::spawn(move || {
+        stay_on(1);
         loop {
             futex_wait(&other, 0);
             if other.load(Ordering::Acquire) == STOP {
@@ -176,10 +188,12 @@ fn receive(fd: c_int) -> bool {
 
 /// Two processes that send each other a byte; a round is there and back.
 fn pipe_ping_pong(rounds: u32) -> Duration {
+    stay_on(0);
     let (there, back) = (pipe(), pipe());
     let child = unsafe { libc::fork() };
     ok(child.into());
     if child == 0 {
+        stay_on(1);
         unsafe { libc::close(there[1]) };
         while receive(there[0]) {
             send(back[1]);
