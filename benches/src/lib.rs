@@ -13,7 +13,7 @@ mod resident;
 mod times;
 
 pub use counts::Counts;
-pub use machine::machine;
+pub use machine::{load, machine};
 pub use programs::{Nullify, Programs, Side};
 pub use resident::{resident, resident_native};
 pub use times::{Times, in_turns};

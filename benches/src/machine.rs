@@ -24,12 +24,18 @@ pub fn machine() -> String {
         numbers.next().unwrap_or("?"),
         numbers.next().unwrap_or("?")
     );
-    let load = read("/proc/loadavg");
     format!(
         "{}, {cpus} CPUs{}, {} GiB of memory, Linux {version}; load average at the start {}",
         std::env::consts::ARCH,
         if virtual_machine { ", virtualised" } else { "" },
         memory.div_ceil(1 << 20),
-        load.split_whitespace().next().unwrap_or("unknown"),
+        load(),
     )
+}
+
+/// Tasks that wanted to run in the last minute: with more than there are CPUs, figures tell little.
+#[must_use]
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
 }

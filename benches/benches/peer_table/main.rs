@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use benches::{
-    Counts, Measured, Nullify, Programs, Side, in_turns, machine, resident, resident_native,
+    Counts, Measured, Nullify, Programs, Side, in_turns, load, machine, resident, resident_native,
 };
 use rows::{BUSY, Goal, ROWS, Row, SOURCE};
 
@@ -71,9 +71,11 @@ fn main() {
     }
     let _ = std::fs::remove_file(source);
     let floors = format!(
-        "\nFloors of this run: a call {:.1} µs, a mapping made by another process {:.1} µs.\n",
+        "\nFloors of this run: a call {:.1} µs, a mapping made by another process {:.1} µs.\n\
+         Load average at the end {}.\n",
         floors.call / 1e3,
-        floors.mapping / 1e3
+        floors.mapping / 1e3,
+        load()
     );
     print!("{floors}");
     text.push_str(&floors);
