@@ -40,6 +40,28 @@ arm64_toolchain() {
     export CARGO_TARGET_DIR RUSTC=/usr/bin/rustc
 }
 
+# machine_works ARCH: whether there can be an emulated machine (ci/machine), which then must hand
+# on a status; if not, says so.
+machine_works() {
+    local status=0 out
+    out=$(ci/machine "$1" 'exit 42' 2>&1 </dev/null) || status=$?
+    case $status in
+    42) return 0 ;;
+    77) grep '^SKIP ' <<<"$out" ;;
+    *) die "the machine ends with $status where its command ended with 42: $out" ;;
+    esac
+    return 1
+}
+
+# contract_test CARGO-OPTION...: builds the contract of platforms and prints the program's path.
+contract_test() {
+    cargo test -q --no-run -p ringfence-platform --test contract --message-format json "$@" |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
+}
+
+# contract_result FILE: what there is to say about a run of it.
+contract_result() { tr -d '\r' <"$1" | grep -E '^test .* FAILED$|^thread .* panicked|^test result' || true; }
+
 # What runs a command as an ordinary user: nobody's rights, no groups.
 # shellcheck disable=SC2034 # for the scripts that source this
 as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups --)
