@@ -164,6 +164,20 @@ impl FpState {
         Ok(())
     }
 
+    /// `si_code` of an x87 fault (#MF): the first unmasked exception in the status word.
+    #[must_use]
+    pub fn x87_fault(&self) -> i32 {
+        let word = low_word(&self.bytes, FCW);
+        arithmetic_fault(word >> 16 & !word)
+    }
+
+    /// `si_code` of an SSE fault (#XM): the first unmasked exception in MXCSR.
+    #[must_use]
+    pub fn sse_fault(&self) -> i32 {
+        let word = low_word(&self.bytes, MXCSR);
+        arithmetic_fault(word & !(word >> 7))
+    }
+
     fn put(&mut self, at: usize, bytes: &[u8]) {
         let end = at.saturating_add(bytes.len());
         if let Some(place) = self.bytes.get_mut(at..end) {
@@ -178,6 +192,27 @@ impl FpState {
             .and_then(|bytes| bytes.try_into().ok())
             .map_or(0, u64::from_le_bytes)
     }
+}
+
+/// `si_code` for exception bits, in the order in which Linux looks at them.
+fn arithmetic_fault(bits: u32) -> i32 {
+    const FPE_FLTDIV: i32 = 3;
+    const FPE_FLTOVF: i32 = 4;
+    const FPE_FLTUND: i32 = 5;
+    const FPE_FLTRES: i32 = 6;
+    const FPE_FLTINV: i32 = 7;
+    const SI_KERNEL: i32 = 0x80;
+    // Invalid; zero divide; overflow; denormal or underflow; precision.
+    [
+        (0x01, FPE_FLTINV),
+        (0x04, FPE_FLTDIV),
+        (0x08, FPE_FLTOVF),
+        (0x12, FPE_FLTUND),
+        (0x20, FPE_FLTRES),
+    ]
+    .into_iter()
+    .find_map(|(mask, code)| (bits & mask != 0).then_some(code))
+    .unwrap_or(SI_KERNEL)
 }
 
 fn low_word(bytes: &[u8], at: usize) -> u32 {
@@ -268,6 +303,17 @@ pub(super) mod tests {
         assert_eq!(state.restore(&good[..800], 7), Err(Errno::EINVAL));
         assert_eq!(state.restore(&good[..100], 7), Err(Errno::EINVAL));
         assert_eq!(state, FpState::with_layout(AVX), "unchanged after an error");
+    }
+
+    #[test]
+    fn arithmetic_faults_have_their_reason() {
+        let mut state = FpState::with_layout(AVX);
+        assert_eq!((state.x87_fault(), state.sse_fault()), (0x80, 0x80));
+        // Zero divide and precision happened; only zero divide is not masked.
+        state.put(FCW, &0x37b_u16.to_le_bytes());
+        state.put(FCW + 2, &0x24_u16.to_le_bytes());
+        state.put(MXCSR, &(0x1f80_u32 & !0x200 | 0x24).to_le_bytes());
+        assert_eq!((state.x87_fault(), state.sse_fault()), (3, 3));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod probe;
 #[path = "probe_absent.rs"]
 mod probe;
 pub mod regs;
+pub mod ring0;
 pub mod sigframe;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vdso_code;

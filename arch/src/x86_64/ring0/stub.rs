@@ -1,0 +1,161 @@
+//! The stub: all code that runs in ring 0. One page, the same in every sandbox, at
+//! another place in each.
+//!
+//! There is nothing in it but halts: one for each exception vector, and one where
+//! SYSCALL leads. A halt is an exit to the host, which finds out by where it happened
+//! why the program stopped; what the machine pushed is on the stack of the virtual CPU.
+//! The host sets the program's next state whole, so nothing ever returns from here.
+
+use super::super::regs::Regs;
+use super::descriptors::VECTORS;
+
+/// Bytes of a stop: `hlt`, then a jump back to it.
+const STOP: [u8; 3] = [0xf4, 0xeb, 0xfd];
+/// From one stop to the next.
+const STRIDE: u64 = 8;
+/// Where SYSCALL leads, from the stub's start.
+const CALL: u64 = 0x800;
+/// What the page is filled with: `int3`, a trap to a stop.
+const FILL: u8 = 0xcc;
+
+/// The stub's page.
+#[must_use]
+pub fn code() -> Vec<u8> {
+    let mut page = vec![FILL; 4096];
+    let stops = (0..VECTORS).map(vector_offset).chain([CALL]);
+    for stop in stops {
+        let at = crate::abi::num::usize_of(stop);
+        if let Some(place) = page.get_mut(at..at + STOP.len()) {
+            place.copy_from_slice(&STOP);
+        }
+    }
+    page
+}
+
+/// Where the stop for `vector` is, from the stub's start.
+#[must_use]
+pub fn vector_offset(vector: u8) -> u64 {
+    u64::from(vector) * STRIDE
+}
+
+/// Where SYSCALL leads, from the stub's start: LSTAR.
+#[must_use]
+pub const fn call_offset() -> u64 {
+    CALL
+}
+
+/// Why the machine stopped in the stub.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stopped {
+    /// SYSCALL: registers are the program's, the instruction pointer is in rcx and the
+    /// flags in r11.
+    Call,
+    /// An exception with this vector: the program's state is in the frame on the stack.
+    Vector(u8),
+}
+
+/// What a halt means that left the instruction pointer `offset` bytes behind the
+/// stub's start. `None`: it is not one of the stub's.
+#[must_use]
+pub fn stopped(offset: u64) -> Option<Stopped> {
+    let at = offset.checked_sub(1)?;
+    if at == CALL {
+        return Some(Stopped::Call);
+    }
+    let vector = u8::try_from(at / STRIDE).ok()?;
+    (at.is_multiple_of(STRIDE) && vector < VECTORS).then_some(Stopped::Vector(vector))
+}
+
+/// What the machine pushes at an exception. Source: Intel SDM vol. 3A, 6.14.2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Frame {
+    /// The error code; 0 for vectors without.
+    pub error: u64,
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Code segment.
+    pub cs: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+    /// Stack segment.
+    pub ss: u64,
+}
+
+impl Frame {
+    /// Words on the stack, with and without an error code.
+    #[must_use]
+    pub const fn words(vector: u8) -> usize {
+        if has_error(vector) { 6 } else { 5 }
+    }
+
+    /// From the words on the stack, lowest address first; missing ones are zero.
+    #[must_use]
+    pub fn of(vector: u8, words: &[u64]) -> Self {
+        let mut words = words.iter().copied();
+        let error = if has_error(vector) {
+            words.next().unwrap_or(0)
+        } else {
+            0
+        };
+        let mut next = || words.next().unwrap_or(0);
+        Self {
+            error,
+            rip: next(),
+            cs: next(),
+            rflags: next(),
+            rsp: next(),
+            ss: next(),
+        }
+    }
+
+    /// Whether the exception interrupted a program.
+    #[must_use]
+    pub const fn from_program(&self) -> bool {
+        self.cs & 3 == 3
+    }
+
+    /// Puts the program's state into `regs`, whose other registers are right already.
+    pub const fn restore(&self, regs: &mut Regs) {
+        regs.rip = self.rip;
+        regs.eflags = self.rflags;
+        regs.rsp = self.rsp;
+    }
+}
+
+/// Whether the machine pushes an error code.
+const fn has_error(vector: u8) -> bool {
+    matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stop_is_found_again() {
+        let code = code();
+        for vector in 0..VECTORS {
+            let at = vector_offset(vector);
+            assert_eq!(stopped(at + 1), Some(Stopped::Vector(vector)));
+            assert_eq!(code[crate::abi::num::usize_of(at)], 0xf4);
+        }
+        assert_eq!(stopped(call_offset() + 1), Some(Stopped::Call));
+        for other in [0, 2, 8, VECTORS.into(), 0x101 * STRIDE + 1, 0x900, u64::MAX] {
+            assert_eq!(stopped(other), None, "{other:#x}");
+        }
+        assert_eq!(code.len(), 4096);
+    }
+
+    #[test]
+    fn frames_with_and_without_an_error_code() {
+        let words = [1, 2, 3, 4, 5, 6];
+        let frame = Frame::of(14, &words);
+        assert_eq!((frame.error, frame.rip, frame.ss), (1, 2, 6));
+        assert!(frame.from_program());
+        let frame = Frame::of(6, &words[..5]);
+        assert_eq!((frame.error, frame.rip, frame.ss), (0, 1, 5));
+        assert_eq!((Frame::words(14), Frame::words(6)), (6, 5));
+    }
+}
