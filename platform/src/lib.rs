@@ -14,6 +14,8 @@ use std::sync::Arc;
 use arch::abi::Addr;
 
 pub mod host;
+#[cfg(target_arch = "x86_64")]
+pub mod kvm;
 pub mod memory;
 pub mod ptrace;
 mod stub;

@@ -207,6 +207,25 @@ impl MemoryFile {
         }
     }
 
+    /// Where the file is in the sentry, and how many bytes of it can ever be.
+    pub(crate) fn window(&self) -> (*mut u8, u64) {
+        (self.window.at(0), u64_of(self.window.len()))
+    }
+
+    /// The byte at `offset`, which guests may change at any time. `None` beyond the end.
+    pub(crate) fn byte(&self, offset: u64) -> Option<u8> {
+        let at = self.pointer(offset, 1)?;
+        let mut byte = [0];
+        // SAFETY: [window-range].
+        let done = unsafe { copy::copy(byte.as_mut_ptr(), at, 1) };
+        (done == 1).then_some(byte[0])
+    }
+
+    /// See [`Window::forget`].
+    pub(crate) fn forget(&self, offset: u64, len: usize) -> Result<(), Errno> {
+        self.window.forget(offset, len)
+    }
+
     /// The host address of byte `offset`, which with `len` lies in the window.
     pub(super) fn pointer(&self, offset: u64, len: u64) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;

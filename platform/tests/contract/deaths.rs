@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use platform::PlatformError;
 
 use super::code;
-use super::harness::{DATA, Guest, next_call, unmap, with_guest};
+use super::harness::{DATA, Guest, next_call, unmap, with_stubs};
 use super::stubs::children_of;
 
 fn kill(pid: u32) {
@@ -17,7 +17,7 @@ fn kill(pid: u32) {
 
 #[test]
 fn a_killed_stub_is_an_error_and_the_others_go_on() {
-    with_guest(code::count(), |guest| {
+    with_stubs(code::count(), |guest| {
         let before = children_of(std::process::id());
         let victim = Guest::new(guest.platform.clone(), guest.memory.clone(), code::count());
         let process = children_of(std::process::id())
@@ -53,7 +53,7 @@ fn a_killed_stub_is_an_error_and_the_others_go_on() {
 
 #[test]
 fn a_stub_killed_while_its_guest_runs() {
-    with_guest(code::spin(), |guest| {
+    with_stubs(code::spin(), |guest| {
         let process = *children_of(std::process::id()).last().unwrap();
         let mut context = guest.context();
         std::thread::scope(|scope| {
@@ -65,7 +65,7 @@ fn a_stub_killed_while_its_guest_runs() {
 
 #[test]
 fn dropping_everything_leaves_no_process() {
-    with_guest(code::count(), |guest| {
+    with_stubs(code::count(), |guest| {
         let mut context = guest.context_with(&[0, 0]);
         next_call(&mut *context);
         let child = guest.space.cloner().map(|c| c.clone_space().unwrap());
@@ -79,7 +79,7 @@ fn dropping_everything_leaves_no_process() {
 #[test]
 #[ignore = "the other half of a_killed_sentry_leaves_no_process"]
 fn sentry_to_be_killed() {
-    with_guest(code::spin(), |guest| {
+    with_stubs(code::spin(), |guest| {
         let _child = guest.space.cloner().map(|c| c.clone_space().unwrap());
         std::thread::scope(|scope| {
             for _ in 0..2 {

@@ -7,7 +7,7 @@ use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use platform::memory::{FrameRun, MemoryFile};
 use platform::ptrace::{Nullify, Options, Ptrace};
-use platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, Prot};
+use platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, PlatformError, Prot};
 
 pub(crate) const CODE: u64 = 0x40_0000;
 pub(crate) const DATA: u64 = 0x50_0000;
@@ -27,6 +27,12 @@ pub(crate) struct Guest {
 
 /// Every platform of this host, in each way it can run.
 pub(crate) fn on_all(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    on_ptrace(&test);
+    on_kvm(test);
+}
+
+/// The platform with stub processes, in each way it can run.
+fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     for nullify in [Nullify::Sysemu, Nullify::Getpid] {
         let memory = MemoryFile::create(64 << 20).unwrap();
         let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
@@ -34,9 +40,25 @@ pub(crate) fn on_all(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     }
 }
 
+/// KVM, where this host has it.
+#[cfg(target_arch = "x86_64")]
+fn on_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    let memory = MemoryFile::create(64 << 20).unwrap();
+    match platform::kvm::Kvm::start(&memory) {
+        Ok(platform) => test(platform, memory),
+        Err(PlatformError::Unavailable(why)) => eprintln!("skipped: kvm: {why}"),
+        Err(error) => panic!("kvm: {error}"),
+    }
+}
+
 /// [`on_all`] with a guest of `code`.
 pub(crate) fn with_guest(code: &[u8], test: impl Fn(&Guest)) {
     on_all(|platform, memory| test(&Guest::new(platform, memory, code)));
+}
+
+/// The same where spaces are stub processes, for cases about these.
+pub(crate) fn with_stubs(code: &[u8], test: impl Fn(&Guest)) {
+    on_ptrace(|platform, memory| test(&Guest::new(platform, memory, code)));
 }
 
 /// Shows `run` at `at`.

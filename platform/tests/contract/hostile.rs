@@ -4,7 +4,9 @@ use arch::abi::Addr;
 use platform::{Exit, Prot};
 
 use super::code;
-use super::harness::{CODE, DATA, Random, code_page, map, next_call, unmap, with_guest};
+use super::harness::{
+    CODE, DATA, Random, code_page, map, next_call, unmap, with_guest, with_stubs,
+};
 use super::stubs::{children_of, descriptors, executable_pages, mappings};
 
 /// Runs of a program thread from each place of the stub's code.
@@ -14,7 +16,7 @@ const EXITS: usize = 6;
 
 #[test]
 fn running_the_stubs_own_code_gains_nothing() {
-    with_guest(code::count(), |guest| {
+    with_stubs(code::count(), |guest| {
         let process = *children_of(std::process::id()).last().unwrap();
         let pages = executable_pages(process, guest.platform.limits().max_address.0);
         let before = (mappings(process), descriptors(process));
@@ -66,7 +68,7 @@ fn run_from(context: &mut dyn platform::Context, at: u64, random: &mut Random) {
 
 #[test]
 fn the_stubs_pages_cannot_be_written() {
-    with_guest(code::store(), |guest| {
+    with_stubs(code::store(), |guest| {
         let process = *children_of(std::process::id()).last().unwrap();
         let limit = guest.platform.limits().max_address.0;
         let above: Vec<_> = mappings(process)

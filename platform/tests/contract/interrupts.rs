@@ -72,7 +72,7 @@ fn a_running_guest_stops() {
 
 #[test]
 fn random_interrupts_lose_and_double_nothing() {
-    const CALLS: u64 = 20_000;
+    const CALLS: u64 = 10_000;
     with_guest(code::count(), |guest| {
         let mut context = guest.context_with(&[0, 0]);
         let interrupter = context.interrupter();
@@ -84,6 +84,10 @@ fn random_interrupts_lose_and_double_nothing() {
                 while !done.load(Ordering::Relaxed) {
                     interrupter.interrupt();
                     sent.fetch_add(1, Ordering::Relaxed);
+                    // Mostly before the guest can do anything, now and then so that it can.
+                    if random.next() % 4 == 0 {
+                        std::thread::sleep(Duration::from_micros(random.next() % 100));
+                    }
                     for _ in 0..random.next() % 3000 {
                         std::hint::spin_loop();
                     }

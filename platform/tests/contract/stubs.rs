@@ -1,7 +1,7 @@
 //! What a stub process is made of, seen from the host.
 
 use super::code;
-use super::harness::with_guest;
+use super::harness::with_stubs;
 
 /// The processes that `parent` has made and that have not ended, in the order of ids.
 pub(crate) fn children_of(parent: u32) -> Vec<u32> {
@@ -65,7 +65,7 @@ fn a_stub_has_nothing_but_its_own() {
     use std::os::fd::AsRawFd;
     // SAFETY: clears a flag of a descriptor that is open.
     unsafe { libc::fcntl(leak.as_raw_fd(), libc::F_SETFD, 0) };
-    with_guest(code::count(), |guest| {
+    with_stubs(code::count(), |guest| {
         let limit = guest.platform.limits().max_address.0;
         let stubs = children_of(std::process::id());
         assert_eq!(stubs.len(), 2, "zygote and space");

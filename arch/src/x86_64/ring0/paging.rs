@@ -15,6 +15,8 @@ const PAGE_BITS: u32 = 12;
 const TARGET: u64 = 0x000f_ffff_ffff_f000;
 /// Software's: the entry names a page, which the program may have no right to.
 const NAMED: Flags = Flags::BIT_9;
+/// Software's: the host has no page behind it for now. Rights are kept, but not present.
+const UNBACKED: Flags = Flags::BIT_10;
 /// The machine never has to write to an entry: accessed and dirty from the start, so
 /// that it and the sentry never write to one at the same time.
 const SEEN: Flags = Flags::ACCESSED.union(Flags::DIRTY);
@@ -102,6 +104,24 @@ impl Entry {
         }
     }
 
+    /// The same page while the host has none behind it: every access faults.
+    #[must_use]
+    pub const fn unbacked(self) -> Self {
+        Self(self.0 & !Flags::PRESENT.bits() | UNBACKED.bits())
+    }
+
+    /// Whether that was done.
+    #[must_use]
+    pub const fn is_unbacked(self) -> bool {
+        self.0 & UNBACKED.bits() != 0
+    }
+
+    /// The same page with the host's page behind it again.
+    #[must_use]
+    pub const fn backed(self) -> Self {
+        Self(self.0 & !UNBACKED.bits() | Flags::PRESENT.bits())
+    }
+
     /// Whether programs can reach it.
     #[must_use]
     pub const fn is_users(self) -> bool {
@@ -156,6 +176,10 @@ mod tests {
             assert!(!Entry::stub(0x1000, allowed).is_users());
         }
         assert!(!Entry::EMPTY.is_named());
+        let entry = Entry::page(0x7000, ALL[2]);
+        assert_eq!(entry.unbacked().rights(), ALL[0]);
+        assert!(entry.unbacked().is_unbacked() && !entry.is_unbacked());
+        assert_eq!(entry.unbacked().backed(), entry);
     }
 
     #[test]

@@ -1,0 +1,252 @@
+//! A guest thread: its registers, and the host thread that runs them.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use arch::abi::{Addr, Errno};
+use arch::current::ring0::traps::page_fault;
+use arch::{FpState, Regs};
+
+use super::kick::Kick;
+use super::machine::{self, Came};
+use super::refused;
+use super::space::{Backed, Space};
+use super::vcpus::{FpPlace, FpSlot, Vcpu};
+use crate::host::kvm;
+use crate::sync::lock;
+use crate::{Access, AddressSpace, Context, Exception, Exit, Interrupter, PlatformError};
+
+/// See the module.
+pub(super) struct KvmContext {
+    space: Arc<dyn AddressSpace>,
+    regs: Regs,
+    /// The last exit was a system call: the return register holds its number until
+    /// somebody looks or answers.
+    in_call: Option<u32>,
+    /// FP and vector state, while the sentry has it.
+    fp: Option<Box<FpState>>,
+    slot: Arc<FpSlot>,
+    kick: Arc<Kick>,
+    /// Signals reach a thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl KvmContext {
+    /// A thread in `space`, all registers zero.
+    pub(super) fn new(space: &Arc<dyn AddressSpace>) -> Result<Self, PlatformError> {
+        let own = downcast(space)?;
+        kvm::admit_kicks().map_err(refused("letting kicks through"))?;
+        own.shared.vcpus.join();
+        Ok(Self {
+            space: Arc::clone(space),
+            regs: Regs::new_program(Addr::NULL, Addr::NULL),
+            in_call: None,
+            fp: Some(Box::default()),
+            slot: Arc::new(Mutex::new(FpPlace::Out)),
+            kick: Arc::new(Kick::new()),
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Runs the program once. `None`: nothing happened that matters, run it again.
+    fn run(&mut self) -> Result<Option<Exit>, PlatformError> {
+        let space = Arc::clone(&self.space);
+        let space = downcast(&space)?;
+        let mut vcpu = space
+            .shared
+            .vcpus
+            .take(&space.shared, &self.slot, self.kick.tid())?;
+        let came = vcpu
+            .bring_fp(&self.slot, &mut self.fp)
+            .map(|()| self.run_on(space, &mut vcpu));
+        space.shared.vcpus.give(vcpu);
+        match came? {
+            Some(came) => self.exit(space, came),
+            None => Ok(Some(Exit::Interrupted)),
+        }
+    }
+
+    /// Runs the program on `vcpu`. `None`: there was an interrupt before it could.
+    fn run_on(&mut self, space: &Space, vcpu: &mut Vcpu) -> Option<Came> {
+        vcpu.cpu.load(&self.regs, space.root);
+        space.will_be_seen();
+        let page = vcpu.page.clone();
+        let mut midway = false;
+        let came = loop {
+            let _world = space.shared.run();
+            self.kick.enter();
+            let _armed = page.arm();
+            if !midway && self.kick.take() {
+                self.kick.leave();
+                return None;
+            }
+            if space.shared.is_stopping() {
+                continue;
+            }
+            match vcpu.run(&space.shared, &mut self.regs) {
+                Came::Again => midway = true,
+                came => break came,
+            }
+        };
+        self.kick.leave();
+        Some(came)
+    }
+
+    fn exit(&mut self, space: &Space, came: Came) -> Result<Option<Exit>, PlatformError> {
+        self.in_call = None;
+        match came {
+            Came::Call { nr, args } => {
+                self.in_call = Some(nr);
+                Ok(Some(Exit::Syscall { nr, args }))
+            }
+            Came::PageFault { at, error } => match space.backing(at) {
+                Backed::Yes => page_fault(at, error).map(Some),
+                Backed::Again => Ok(None),
+                Backed::No => Ok(Some(Exit::Exception(machine::bus_error(at)))),
+            },
+            Came::Exception { vector, error } => self.exception(space, vector, error).map(Some),
+            Came::Kicked => Ok(self.kick.take().then_some(Exit::Interrupted)),
+            Came::Unbacked => {
+                if space.drop_unbacked()? {
+                    return Ok(None);
+                }
+                Err(broken("the host has no page for its memory".to_owned()))
+            }
+            Came::Again => Ok(None),
+            Came::Broken(how) => Err(broken(how)),
+        }
+    }
+
+    fn exception(&mut self, space: &Space, vector: u8, error: u64) -> Result<Exit, PlatformError> {
+        let ip = self.regs.ip();
+        let vector = if machine::is_software_interrupt(vector, code_at(space, ip)) {
+            machine::SOFTWARE_INTERRUPT
+        } else {
+            vector
+        };
+        let trap = machine::trap(vector, ip, || self.fp().ok().cloned());
+        let trap = trap.ok_or_else(|| broken(format!("exception {vector} at {:#x}", ip.0)))?;
+        let _ = error;
+        Ok(Exit::Exception(Exception {
+            signal: trap.signal,
+            code: trap.code,
+            at: trap.at,
+            vector: u32::from(vector),
+            error: 0,
+        }))
+    }
+
+    /// Makes the registers those of a thread in a system call.
+    fn show_call(&mut self) {
+        if let Some(nr) = self.in_call.take() {
+            self.regs.set_syscall_number(nr);
+            self.regs.set_return(Errno::ENOSYS.to_return());
+        }
+    }
+}
+
+/// The two bytes of code at `ip`; zeros where the program cannot read.
+fn code_at(space: &Space, ip: Addr) -> [u8; 2] {
+    let mut code = [0; 2];
+    for (n, byte) in (0..).zip(&mut code) {
+        let at = ip.checked_add(n).unwrap_or(Addr::NULL);
+        *byte = space.read_byte(at).unwrap_or(0);
+    }
+    code
+}
+
+fn page_fault(at: Addr, error: u64) -> Result<Exit, PlatformError> {
+    if error & page_fault::RESERVED != 0 {
+        return Err(broken(format!("a page table is broken for {:#x}", at.0)));
+    }
+    let access = if error & page_fault::FETCH != 0 {
+        Access::Execute
+    } else if error & page_fault::WRITE != 0 {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    Ok(Exit::Fault { at, access })
+}
+
+fn broken(how: String) -> PlatformError {
+    PlatformError::Dead { how }
+}
+
+/// The platform's own type of a space.
+fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
+    space
+        .as_any()
+        .downcast_ref()
+        .ok_or_else(|| PlatformError::Unavailable("a space of another platform".to_owned()))
+}
+
+impl Context for KvmContext {
+    fn switch(&mut self) -> Result<Exit, PlatformError> {
+        self.show_call();
+        self.regs.forget_syscall();
+        self.regs.sanitize();
+        loop {
+            if let Some(exit) = self.run()? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn answer(&mut self, value: u64) {
+        self.show_call();
+        self.regs.set_return(value);
+    }
+
+    fn regs(&mut self) -> Result<&mut Regs, PlatformError> {
+        self.show_call();
+        Ok(&mut self.regs)
+    }
+
+    fn fp(&mut self) -> Result<&mut FpState, PlatformError> {
+        if self.fp.is_none() {
+            let on = matches!(*lock(&self.slot), FpPlace::On(_));
+            let mut found = None;
+            if on {
+                let space = downcast(&self.space)?;
+                let mut vcpu =
+                    space
+                        .shared
+                        .vcpus
+                        .take(&space.shared, &self.slot, self.kick.tid())?;
+                // Unless another context took that virtual CPU meanwhile.
+                if vcpu.is_of(&self.slot) {
+                    found = Some(vcpu.take_fp(&self.slot));
+                }
+                space.shared.vcpus.give(vcpu);
+            }
+            self.fp = match found {
+                Some(state) => Some(state?),
+                None => match std::mem::replace(&mut *lock(&self.slot), FpPlace::Out) {
+                    FpPlace::Saved(state) => Some(state),
+                    FpPlace::On(_) | FpPlace::Out => None,
+                },
+            };
+        }
+        Ok(self.fp.get_or_insert_default())
+    }
+
+    fn interrupter(&self) -> Arc<dyn Interrupter> {
+        self.kick.clone()
+    }
+
+    fn enter(&mut self, space: &Arc<dyn AddressSpace>) -> Result<(), PlatformError> {
+        downcast(space)?;
+        self.show_call();
+        self.space = Arc::clone(space);
+        Ok(())
+    }
+}
+
+impl Drop for KvmContext {
+    fn drop(&mut self) {
+        if let Ok(space) = downcast(&self.space) {
+            space.shared.vcpus.leave();
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The virtual CPUs: made as more contexts run at the same time, shared by all, held
+//! by a context only while its program runs.
+//!
+//! A virtual CPU keeps the FP and vector state of the context that ran on it last, its
+//! owner; it is moved only when another context takes the CPU or the sentry looks at it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use arch::FpState;
+
+use super::machine::{Came, Cpu};
+use super::refused;
+use super::shared::Shared;
+use crate::PlatformError;
+use crate::host::kvm::{self, RunPage};
+use crate::sync::lock;
+
+/// There are never more.
+pub(super) const MAX_VCPUS: usize = 64;
+
+/// How long a context waits for a virtual CPU before one that runs is told to give way.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// Where a context's FP and vector state is.
+#[derive(Debug)]
+pub(super) enum FpPlace {
+    /// In a virtual CPU, by number.
+    On(usize),
+    /// Here: another context took that virtual CPU.
+    Saved(Box<FpState>),
+    /// With the context itself.
+    Out,
+}
+
+/// A context's own place for its state. Lock order: the virtual CPUs' list, then this.
+pub(super) type FpSlot = Mutex<FpPlace>;
+
+/// See the module.
+pub(super) struct Vcpu {
+    id: usize,
+    pub(super) cpu: Cpu,
+    pub(super) page: Arc<RunPage>,
+    owner: Option<Arc<FpSlot>>,
+}
+
+impl Vcpu {
+    /// Whether the state in it is that of the context with this slot.
+    pub(super) fn is_of(&self, slot: &Arc<FpSlot>) -> bool {
+        self.owner
+            .as_ref()
+            .is_some_and(|owner| Arc::ptr_eq(owner, slot))
+    }
+
+    /// Whether the context whose state it holds is gone, or there is none.
+    fn is_free(&self) -> bool {
+        self.owner
+            .as_ref()
+            .is_none_or(|owner| Arc::strong_count(owner) == 1)
+    }
+
+    /// Saves the state of the context that ran here last, unless that is `next`.
+    fn evict(&mut self, next: &Arc<FpSlot>) -> Result<(), PlatformError> {
+        if self.is_of(next) {
+            return Ok(());
+        }
+        if !self.is_free()
+            && let Some(owner) = self.owner.take()
+        {
+            let mut place = lock(&owner);
+            if matches!(*place, FpPlace::On(id) if id == self.id) {
+                *place = FpPlace::Saved(self.read_fp()?);
+            }
+        }
+        self.owner = None;
+        Ok(())
+    }
+
+    fn read_fp(&mut self) -> Result<Box<FpState>, PlatformError> {
+        let mut fp = Box::<FpState>::default();
+        self.cpu
+            .get_fp(&mut fp)
+            .map_err(refused("reading vector state"))?;
+        Ok(fp)
+    }
+
+    /// Gives the CPU the state of the context with `slot`, which holds it now: `own` if
+    /// the context has it, else what was saved, else it is here already.
+    pub(super) fn bring_fp(
+        &mut self,
+        slot: &Arc<FpSlot>,
+        own: &mut Option<Box<FpState>>,
+    ) -> Result<(), PlatformError> {
+        let mut place = lock(slot);
+        let state = match (
+            own.take(),
+            std::mem::replace(&mut *place, FpPlace::On(self.id)),
+        ) {
+            (Some(own), _) => Some(own),
+            (None, FpPlace::Saved(saved)) => Some(saved),
+            (None, FpPlace::On(_) | FpPlace::Out) => None,
+        };
+        if let Some(state) = state {
+            let done = self.cpu.set_fp(&state);
+            if let Err(errno) = done {
+                *place = FpPlace::Saved(state);
+                return Err(refused("setting vector state")(errno));
+            }
+        }
+        drop(place);
+        if !self.is_of(slot) {
+            self.owner = Some(Arc::clone(slot));
+        }
+        Ok(())
+    }
+
+    /// Takes the state of the context with `slot` out, which ran here last.
+    pub(super) fn take_fp(&mut self, slot: &Arc<FpSlot>) -> Result<Box<FpState>, PlatformError> {
+        let state = self.read_fp()?;
+        *lock(slot) = FpPlace::Out;
+        Ok(state)
+    }
+
+    /// See [`Cpu::run`].
+    pub(super) fn run(&mut self, shared: &Shared, regs: &mut arch::Regs) -> Came {
+        self.cpu.run(&shared.fixed, regs)
+    }
+}
+
+/// See the module.
+pub(super) struct Vcpus(Mutex<List>);
+
+#[derive(Default)]
+struct List {
+    idle: Vec<Box<Vcpu>>,
+    /// Host threads of contexts that hold one, by number.
+    held: Vec<Option<i32>>,
+    waiting: VecDeque<Arc<Waiter>>,
+    /// Contexts that exist.
+    contexts: usize,
+    next_victim: usize,
+}
+
+#[derive(Default)]
+struct Waiter {
+    given: Mutex<Option<Box<Vcpu>>>,
+    came: Condvar,
+}
+
+impl Vcpus {
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// A context has come.
+    pub(super) fn join(&self) {
+        let mut list = lock(&self.0);
+        list.contexts = list.contexts.saturating_add(1);
+    }
+
+    /// A context has gone.
+    pub(super) fn leave(&self) {
+        let mut list = lock(&self.0);
+        list.contexts = list.contexts.saturating_sub(1);
+    }
+
+    /// A virtual CPU for the context with `slot`, whose host thread is `tid`: its own if
+    /// that is idle. Waits if as many run as there can be. No other context's state is
+    /// in it.
+    pub(super) fn take(
+        &self,
+        shared: &Shared,
+        slot: &Arc<FpSlot>,
+        tid: i32,
+    ) -> Result<Box<Vcpu>, PlatformError> {
+        let waiter = {
+            let mut list = lock(&self.0);
+            if let Some(at) = list.choose(slot) {
+                let mut vcpu = list.idle.swap_remove(at);
+                list.hold(vcpu.id, Some(tid));
+                if let Err(error) = vcpu.evict(slot) {
+                    list.release(vcpu);
+                    return Err(error);
+                }
+                return Ok(vcpu);
+            }
+            let id = list.held.len();
+            if id < MAX_VCPUS.min(shared.most_vcpus) {
+                list.held.push(Some(tid));
+                drop(list);
+                let made = self.make(shared, id);
+                if made.is_err() {
+                    lock(&self.0).hold(id, None);
+                }
+                return made;
+            }
+            let waiter = Arc::new(Waiter::default());
+            list.waiting.push_back(Arc::clone(&waiter));
+            waiter
+        };
+        let mut vcpu = self.wait(&waiter);
+        let mut list = lock(&self.0);
+        list.hold(vcpu.id, Some(tid));
+        if let Err(error) = vcpu.evict(slot) {
+            list.release(vcpu);
+            return Err(error);
+        }
+        Ok(vcpu)
+    }
+
+    fn make(&self, shared: &Shared, id: usize) -> Result<Box<Vcpu>, PlatformError> {
+        let cpu = Cpu::new(&shared.vm, id, &shared.setup)?;
+        let page = std::os::fd::AsFd::as_fd(&cpu);
+        let page = RunPage::of(page).map_err(refused("mapping a virtual CPU"))?;
+        Ok(Box::new(Vcpu {
+            id,
+            cpu,
+            page: Arc::new(page),
+            owner: None,
+        }))
+    }
+
+    fn wait(&self, waiter: &Waiter) -> Box<Vcpu> {
+        let mut given = lock(&waiter.given);
+        loop {
+            if let Some(vcpu) = given.take() {
+                return vcpu;
+            }
+            let (next, timeout) = waiter
+                .came
+                .wait_timeout(given, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner);
+            given = next;
+            if timeout.timed_out() && given.is_none() {
+                drop(given);
+                self.kick_one();
+                given = lock(&waiter.given);
+            }
+        }
+    }
+
+    /// Gives a virtual CPU back.
+    pub(super) fn give(&self, vcpu: Box<Vcpu>) {
+        lock(&self.0).release(vcpu);
+    }
+
+    /// Makes one that runs stop: its holder gives it to whoever waits.
+    fn kick_one(&self) {
+        let mut list = lock(&self.0);
+        let count = list.held.len().max(1);
+        list.next_victim = (list.next_victim + 1) % count;
+        let victim = list.held.get(list.next_victim).copied().flatten();
+        if let Some(tid) = victim {
+            kvm::kick(tid);
+        }
+    }
+
+    /// Makes all that run stop.
+    pub(super) fn kick_all(&self) {
+        for tid in lock(&self.0).held.iter().copied().flatten() {
+            kvm::kick(tid);
+        }
+    }
+}
+
+impl List {
+    /// Which idle one suits the context with `slot` best: its own, then one without
+    /// state; one that holds another's only if there are enough for all contexts.
+    fn choose(&self, slot: &Arc<FpSlot>) -> Option<usize> {
+        let find = |suits: &dyn Fn(&Vcpu) -> bool| self.idle.iter().position(|vcpu| suits(vcpu));
+        find(&|vcpu| vcpu.is_of(slot))
+            .or_else(|| find(&Vcpu::is_free))
+            .or_else(|| {
+                let enough = self.held.len() >= self.contexts.min(ENOUGH);
+                if enough { find(&|_| true) } else { None }
+            })
+    }
+
+    fn hold(&mut self, id: usize, by: Option<i32>) {
+        if let Some(place) = self.held.get_mut(id) {
+            *place = by;
+        }
+    }
+
+    /// To the one that waits the longest, or to the idle.
+    fn release(&mut self, vcpu: Box<Vcpu>) {
+        self.hold(vcpu.id, None);
+        match self.waiting.pop_front() {
+            Some(waiter) => {
+                *lock(&waiter.given) = Some(vcpu);
+                waiter.came.notify_one();
+            }
+            None => self.idle.push(vcpu),
+        }
+    }
+}
+
+/// Below this many, a new virtual CPU is made rather than state moved.
+const ENOUGH: usize = 4;
