@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arch::abi::Addr;
 
 pub mod host;
-#[cfg(target_arch = "x86_64")]
+#[cfg_attr(target_arch = "aarch64", path = "kvm/absent.rs")]
 pub mod kvm;
 pub mod memory;
 pub mod ptrace;

@@ -13,7 +13,6 @@ use super::refused;
 use super::space::{Backed, Space};
 use super::vcpus::{FpPlace, FpSlot, Vcpu};
 use crate::host::kvm;
-use crate::sync::lock;
 use crate::{Access, AddressSpace, Context, Exception, Exit, Interrupter, PlatformError};
 
 /// See the module.
@@ -23,8 +22,10 @@ pub(super) struct KvmContext {
     /// The last exit was a system call: the return register holds its number until
     /// somebody looks or answers.
     in_call: Option<u32>,
-    /// FP and vector state, while the sentry has it.
+    /// FP and vector state, if the sentry has looked at it since the last exit.
     fp: Option<Box<FpState>>,
+    /// It is newer than the virtual CPU's.
+    fp_changed: bool,
     slot: Arc<FpSlot>,
     kick: Arc<Kick>,
     /// Signals reach a thread.
@@ -42,7 +43,8 @@ impl KvmContext {
             regs: Regs::new_program(Addr::NULL, Addr::NULL),
             in_call: None,
             fp: Some(Box::default()),
-            slot: Arc::new(Mutex::new(FpPlace::Out)),
+            fp_changed: true,
+            slot: Arc::new(Mutex::new(FpPlace::Nowhere)),
             kick: Arc::new(Kick::new()),
             _not_send: PhantomData,
         })
@@ -56,8 +58,10 @@ impl KvmContext {
             .shared
             .vcpus
             .take(&space.shared, &self.slot, self.kick.tid())?;
+        let own = self.fp.take().filter(|_| self.fp_changed);
+        self.fp_changed = false;
         let came = vcpu
-            .bring_fp(&self.slot, &mut self.fp)
+            .bring_fp(&self.slot, own)
             .map(|()| self.run_on(space, &mut vcpu));
         space.shared.vcpus.give(vcpu);
         match came? {
@@ -124,7 +128,7 @@ impl KvmContext {
         } else {
             vector
         };
-        let trap = machine::trap(vector, ip, || self.fp().ok().cloned());
+        let trap = machine::trap(vector, ip, || self.fp_seen().ok().cloned());
         let trap = trap.ok_or_else(|| broken(format!("exception {vector} at {:#x}", ip.0)))?;
         let _ = error;
         Ok(Exit::Exception(Exception {
@@ -134,6 +138,21 @@ impl KvmContext {
             vector: u32::from(vector),
             error: 0,
         }))
+    }
+
+    /// FP and vector state: what is here already, or else a copy of what is in a virtual
+    /// CPU or was saved from one.
+    fn look_at_fp<'a>(
+        fp: &'a mut Option<Box<FpState>>,
+        space: &Arc<dyn AddressSpace>,
+        slot: &Arc<FpSlot>,
+        kick: &Kick,
+    ) -> Result<&'a mut FpState, PlatformError> {
+        if fp.is_none() {
+            let shared = &downcast(space)?.shared;
+            *fp = Some(shared.vcpus.fp_of(shared, slot, kick.tid())?);
+        }
+        Ok(fp.get_or_insert_default())
     }
 
     /// Makes the registers those of a thread in a system call.
@@ -204,31 +223,14 @@ impl Context for KvmContext {
     }
 
     fn fp(&mut self) -> Result<&mut FpState, PlatformError> {
-        if self.fp.is_none() {
-            let on = matches!(*lock(&self.slot), FpPlace::On(_));
-            let mut found = None;
-            if on {
-                let space = downcast(&self.space)?;
-                let mut vcpu =
-                    space
-                        .shared
-                        .vcpus
-                        .take(&space.shared, &self.slot, self.kick.tid())?;
-                // Unless another context took that virtual CPU meanwhile.
-                if vcpu.is_of(&self.slot) {
-                    found = Some(vcpu.take_fp(&self.slot));
-                }
-                space.shared.vcpus.give(vcpu);
-            }
-            self.fp = match found {
-                Some(state) => Some(state?),
-                None => match std::mem::replace(&mut *lock(&self.slot), FpPlace::Out) {
-                    FpPlace::Saved(state) => Some(state),
-                    FpPlace::On(_) | FpPlace::Out => None,
-                },
-            };
-        }
-        Ok(self.fp.get_or_insert_default())
+        let fp = Self::look_at_fp(&mut self.fp, &self.space, &self.slot, &self.kick)?;
+        self.fp_changed = true;
+        Ok(fp)
+    }
+
+    fn fp_seen(&mut self) -> Result<&FpState, PlatformError> {
+        let fp = Self::look_at_fp(&mut self.fp, &self.space, &self.slot, &self.kick)?;
+        Ok(fp)
     }
 
     fn interrupter(&self) -> Arc<dyn Interrupter> {

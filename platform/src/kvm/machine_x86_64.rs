@@ -128,7 +128,7 @@ impl Setup {
         // Anywhere in the upper half but at its very end, where addresses wrap around.
         let slot = 256 + random % 255;
         let within = (random >> 16) % ((1 << 27) - 4 * 512);
-        let address = 0xffff_0000_0000_0000 | slot << 39 | within * PAGE_SIZE;
+        let address = 0xffff_0000_0000_0000 | (slot << 39) | (within * PAGE_SIZE);
         let fill = |at, bytes: &[u8]| fixed.fill(at, bytes).map_err(failed);
         fill(0, &stub::code())?;
         fill(GDT, &bytes_of(&descriptors::gdt()))?;

@@ -30,8 +30,8 @@ pub(super) enum FpPlace {
     On(usize),
     /// Here: another context took that virtual CPU.
     Saved(Box<FpState>),
-    /// With the context itself.
-    Out,
+    /// The context has not run yet.
+    Nowhere,
 }
 
 /// A context's own place for its state. Lock order: the virtual CPUs' list, then this.
@@ -47,7 +47,7 @@ pub(super) struct Vcpu {
 
 impl Vcpu {
     /// Whether the state in it is that of the context with this slot.
-    pub(super) fn is_of(&self, slot: &Arc<FpSlot>) -> bool {
+    fn is_of(&self, slot: &Arc<FpSlot>) -> bool {
         self.owner
             .as_ref()
             .is_some_and(|owner| Arc::ptr_eq(owner, slot))
@@ -85,41 +85,31 @@ impl Vcpu {
         Ok(fp)
     }
 
-    /// Gives the CPU the state of the context with `slot`, which holds it now: `own` if
-    /// the context has it, else what was saved, else it is here already.
+    /// Gives the CPU the state of the context with `slot`, which holds it now: `newer` if
+    /// there is one, else what was saved, else it is here already.
     pub(super) fn bring_fp(
         &mut self,
         slot: &Arc<FpSlot>,
-        own: &mut Option<Box<FpState>>,
+        newer: Option<Box<FpState>>,
     ) -> Result<(), PlatformError> {
         let mut place = lock(slot);
-        let state = match (
-            own.take(),
-            std::mem::replace(&mut *place, FpPlace::On(self.id)),
-        ) {
-            (Some(own), _) => Some(own),
+        let before = std::mem::replace(&mut *place, FpPlace::On(self.id));
+        let state = match (newer, before) {
+            (Some(newer), _) => Some(newer),
             (None, FpPlace::Saved(saved)) => Some(saved),
-            (None, FpPlace::On(_) | FpPlace::Out) => None,
+            (None, FpPlace::On(_) | FpPlace::Nowhere) => None,
         };
-        if let Some(state) = state {
-            let done = self.cpu.set_fp(&state);
-            if let Err(errno) = done {
-                *place = FpPlace::Saved(state);
-                return Err(refused("setting vector state")(errno));
-            }
+        if let Some(state) = state
+            && let Err(errno) = self.cpu.set_fp(&state)
+        {
+            *place = FpPlace::Saved(state);
+            return Err(refused("setting vector state")(errno));
         }
         drop(place);
         if !self.is_of(slot) {
             self.owner = Some(Arc::clone(slot));
         }
         Ok(())
-    }
-
-    /// Takes the state of the context with `slot` out, which ran here last.
-    pub(super) fn take_fp(&mut self, slot: &Arc<FpSlot>) -> Result<Box<FpState>, PlatformError> {
-        let state = self.read_fp()?;
-        *lock(slot) = FpPlace::Out;
-        Ok(state)
     }
 
     /// See [`Cpu::run`].
@@ -133,6 +123,7 @@ pub(super) struct Vcpus(Mutex<List>);
 
 #[derive(Default)]
 struct List {
+    #[expect(clippy::vec_box, reason = "they move between here and their holders")]
     idle: Vec<Box<Vcpu>>,
     /// Host threads of contexts that hold one, by number.
     held: Vec<Option<i32>>,
@@ -207,6 +198,28 @@ impl Vcpus {
             return Err(error);
         }
         Ok(vcpu)
+    }
+
+    /// A copy of the state of the context with `slot`, which does not run.
+    pub(super) fn fp_of(
+        &self,
+        shared: &Shared,
+        slot: &Arc<FpSlot>,
+        tid: i32,
+    ) -> Result<Box<FpState>, PlatformError> {
+        if matches!(*lock(slot), FpPlace::On(_)) {
+            let mut vcpu = self.take(shared, slot, tid)?;
+            // Unless another context took that virtual CPU meanwhile.
+            let state = vcpu.is_of(slot).then(|| vcpu.read_fp());
+            self.give(vcpu);
+            if let Some(state) = state {
+                return state;
+            }
+        }
+        match &*lock(slot) {
+            FpPlace::Saved(state) => Ok(state.clone()),
+            FpPlace::On(_) | FpPlace::Nowhere => Ok(Box::default()),
+        }
     }
 
     fn make(&self, shared: &Shared, id: usize) -> Result<Box<Vcpu>, PlatformError> {

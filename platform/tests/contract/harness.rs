@@ -41,7 +41,6 @@ fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
 }
 
 /// KVM, where this host has it.
-#[cfg(target_arch = "x86_64")]
 fn on_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     let memory = MemoryFile::create(64 << 20).unwrap();
     match platform::kvm::Kvm::start(&memory) {

@@ -85,7 +85,7 @@ fn random_interrupts_lose_and_double_nothing() {
                     interrupter.interrupt();
                     sent.fetch_add(1, Ordering::Relaxed);
                     // Mostly before the guest can do anything, now and then so that it can.
-                    if random.next() % 4 == 0 {
+                    if random.next().is_multiple_of(4) {
                         std::thread::sleep(Duration::from_micros(random.next() % 100));
                     }
                     for _ in 0..random.next() % 3000 {

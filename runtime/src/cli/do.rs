@@ -9,7 +9,7 @@ use platform::host::setup::{self, Namespaces};
 
 use super::Failure;
 use crate::log::Log;
-use crate::sandbox::{self, Cwd, Identity, Plan, RunAs, Volume};
+use crate::sandbox::{self, Cwd, Identity, Plan, PlatformKind, RunAs, Volume};
 
 /// Runs one command in a sandbox.
 ///
@@ -96,6 +96,8 @@ pub(crate) enum PlatformChoice {
     Auto,
     /// Traced stub processes; runs anywhere.
     Ptrace,
+    /// A virtual machine; takes /dev/kvm.
+    Kvm,
 }
 
 /// `--ptrace-nullify`'s values.
@@ -176,10 +178,14 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
     for without in &arguments.without_namespaces {
         namespaces -= without.flag();
     }
+    let nullify = match arguments.ptrace_nullify {
+        Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
+        Nullify::Getpid => platform::ptrace::Nullify::Getpid,
+    };
     Ok(Plan {
-        nullify: match arguments.ptrace_nullify {
-            Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
-            Nullify::Getpid => platform::ptrace::Nullify::Getpid,
+        platform: match arguments.platform {
+            PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
+            PlatformChoice::Kvm => PlatformKind::Kvm,
         },
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),
         tasks: arguments.tasks.into(),

@@ -10,6 +10,7 @@ use fs::pipe::Pipes;
 use platform::Platform;
 use platform::host::setup::{self, Namespaces};
 use platform::host::{self, SENTRY_RULES};
+use platform::kvm::Kvm;
 use platform::memory::MemoryFile;
 use platform::ptrace::{Options, Ptrace};
 use sentry::kernel::{Config, Init, Kernel};
@@ -21,7 +22,7 @@ use vfs::{Caller, Capabilities, DeviceId, Walk, WalkFlags, Writer, install_speci
 use super::control::{Child, Reports};
 use super::mounts::Builder;
 use super::roots::Roots;
-use super::{Plan, device, program, stdio, trace};
+use super::{Plan, PlatformKind, device, program, stdio, trace};
 use crate::cli::{Failure, OWN_FAILURE};
 use crate::log::Log;
 
@@ -78,17 +79,7 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     }
     let roots = Roots::open(plan, log)?;
     let memory = memory(plan, log)?;
-    // On this thread, which lives as long as the process: stubs die with it.
-    let options = Options {
-        nullify: plan.nullify,
-    };
-    let platform = Ptrace::start(&memory, options)
-        .map_err(|error| Failure::own(format!("cannot start the ptrace platform: {error}")))?;
-    log.info(&format!(
-        "platform {}, calls caught by {:?}, stubs started",
-        platform.name(),
-        plan.nullify
-    ));
+    let platform = start_platform(plan.platform, &memory, log)?;
     if own_mounts {
         setup::empty_root().map_err(failed("enter an empty root"))?;
         log.info("in minimal root: empty, read-only, nothing else mounted");
@@ -113,6 +104,28 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
         descriptors,
         umask,
     })
+}
+
+/// Starts the platform, on the thread that lives as long as the process: stubs die
+/// with it.
+fn start_platform(
+    kind: PlatformKind,
+    memory: &Arc<MemoryFile>,
+    log: &Log,
+) -> Result<Arc<dyn Platform>, Failure> {
+    let started = match kind {
+        PlatformKind::Ptrace(nullify) => Ptrace::start(memory, Options { nullify }),
+        PlatformKind::Kvm => Kvm::start(memory),
+    };
+    let platform = started.map_err(|error| {
+        let hint = match kind {
+            PlatformKind::Ptrace(_) => "",
+            PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
+        };
+        Failure::own(format!("cannot start platform {kind:?}: {error}{hint}"))
+    })?;
+    log.info(&format!("platform started: {kind:?}"));
+    Ok(platform)
 }
 
 fn say_namespaces(namespaces: Namespaces, log: &Log) {

@@ -22,6 +22,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use platform::host::setup::{self, Forked, Namespaces};
+use platform::ptrace::Nullify;
 
 use crate::cli::Failure;
 use crate::log::Log;
@@ -29,11 +30,20 @@ use crate::log::Log;
 use control::Pipes;
 pub(crate) use identity::{Identity, RunAs};
 
+/// What carries a program's system calls to the sentry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PlatformKind {
+    /// Traced stub processes; how a system call is kept from the host.
+    Ptrace(Nullify),
+    /// A virtual machine.
+    Kvm,
+}
+
 /// What a sandbox is to be.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// How a system call is kept from the host.
-    pub(crate) nullify: platform::ptrace::Nullify,
+    /// See there.
+    pub(crate) platform: PlatformKind,
     /// Memory in bytes; `None`: half of the machine's.
     pub(crate) memory: Option<u64>,
     /// How many tasks there may be at a time, each with a host thread and a stub thread.
