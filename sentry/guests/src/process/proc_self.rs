@@ -240,4 +240,10 @@ unsafe fn proc_limits_and_fdinfo() {
     get(fd, 2);
     let info = slurp(&format!("/proc/self/fdinfo/{fd}"));
     eq(status_field(&info, "pos").as_str(), "2");
+    // The text about a descriptor that has become that text itself.
+    let path = std::ffi::CString::new(format!("/proc/self/fdinfo/{fd}")).unwrap();
+    let text = ok(sys::open(&path, O_RDONLY, 0));
+    ok(dup2(text, fd));
+    let info = read_to_end(fd);
+    eq(status_field(&info, "pos").as_str(), "0");
 }

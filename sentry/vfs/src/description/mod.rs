@@ -43,8 +43,11 @@ pub struct FileDescription {
     seekable: bool,
     /// Whether `position` is the offset: not where the file keeps it itself.
     positioned: bool,
-    /// Held while the file is read or written at it, as Linux's `f_pos_lock`.
-    position: Mutex<u64>,
+    /// The offset. Changed under `moving`, looked at without: what is read may be the text that
+    /// tells of it, /proc/pid/fdinfo.
+    position: AtomicU64,
+    /// Held while the file is read or written at the offset, as Linux's `f_pos_lock`.
+    moving: Mutex<()>,
     /// Keeps a regular file that is open for writing from being executed.
     _access: Option<WriteAccess>,
     /// flock(2) or an open-file-description lock was ever asked for.
@@ -130,7 +133,8 @@ impl FileDescription {
             flags: AtomicU32::new((flags - ONLY_AT_OPEN).bits()),
             seekable,
             positioned: seekable && !keeps,
-            position: Mutex::new(rank::FILE_POSITION, 0),
+            position: AtomicU64::new(0),
+            moving: Mutex::new(rank::FILE_POSITION, ()),
             _access: access,
             locked: AtomicBool::new(false),
         })
@@ -237,10 +241,11 @@ impl FileDescription {
         if !self.positioned {
             return self.told(Events::ACCESS, ops.read_next(to)?);
         }
-        let mut position = self.position.lock();
-        let count = ops.read(to, *position)?;
-        *position = position.saturating_add(base::num::u64_of(count));
-        drop(position);
+        let moving = self.moving.lock();
+        let position = self.position();
+        let count = ops.read(to, position)?;
+        self.move_to(position.saturating_add(base::num::u64_of(count)));
+        drop(moving);
         self.told(Events::ACCESS, count)
     }
 
@@ -269,18 +274,19 @@ impl FileDescription {
         if !self.positioned {
             return self.told(Events::MODIFY, ops.write_next(from)?);
         }
-        let mut position = self.position.lock();
+        let moving = self.moving.lock();
+        let position = self.position();
         if self.flags().contains(OpenFlags::APPEND) {
             let (count, end) = self.append_now(ops, from, writer)?;
             if count > 0 {
-                *position = end;
+                self.move_to(end);
             }
-            drop(position);
+            drop(moving);
             return self.told(Events::MODIFY, count);
         }
-        let count = self.write_now(ops, from, *position, writer)?;
-        *position = position.saturating_add(base::num::u64_of(count));
-        drop(position);
+        let count = self.write_now(ops, from, position, writer)?;
+        self.move_to(position.saturating_add(base::num::u64_of(count)));
+        drop(moving);
         self.told(Events::MODIFY, count)
     }
 
@@ -384,16 +390,23 @@ impl FileDescription {
     /// The offset, for files that have one.
     #[must_use]
     pub fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.load(Ordering::Acquire)
     }
 
     /// Moves the offset: lseek(2).
     pub fn seek(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
         let ops = self.ops()?;
-        let mut position = self.position.lock();
-        let new = ops.seek(*position, offset, whence)?;
-        *position = new;
+        let moving = self.moving.lock();
+        let position = self.position();
+        let new = ops.seek(position, offset, whence)?;
+        self.move_to(new);
+        drop(moving);
         Ok(new)
+    }
+
+    /// For the holder of `moving`.
+    fn move_to(&self, position: u64) {
+        self.position.store(position, Ordering::Release);
     }
 
     /// Gives entries from the offset on and moves it behind the last one taken:
@@ -406,14 +419,15 @@ impl FileDescription {
         if self.path.is_unlinked() {
             return Err(Errno::ENOENT);
         }
-        let mut position = self.position.lock();
+        let moving = self.moving.lock();
+        let position = self.position();
         let mut counted = Counted {
             into,
-            next: *position,
+            next: position,
         };
-        let done = ops.read_dir(*position, &mut counted);
-        *position = counted.next;
-        drop(position);
+        let done = ops.read_dir(position, &mut counted);
+        self.move_to(counted.next);
+        drop(moving);
         done?;
         notify::tell(&self.path, Events::ACCESS);
         Ok(())
