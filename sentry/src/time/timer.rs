@@ -147,7 +147,7 @@ impl Timer {
 
     /// Sets it, and gives what was left. `EAGAIN` if the host gives no thread.
     pub fn set(&self, setting: Setting) -> Result<Remaining, Errno> {
-        let now = self.now();
+        let (now, threads) = (self.now(), self.threads());
         let mut state = self.state.lock();
         let before = remaining(&mut state, now);
         state.interval = setting.interval;
@@ -157,7 +157,7 @@ impl Timer {
             First::In(span) => now.after(span),
             First::At(time) => time,
         });
-        self.arm(&mut state, now, Duration::ZERO)?;
+        self.arm(&mut state, now, threads, Duration::ZERO)?;
         Ok(before)
     }
 
@@ -188,12 +188,12 @@ impl Timer {
 
     /// Arms it again if its signal was dropped: sigaction(2) did that.
     pub fn rearm_lost(&self) {
-        let now = self.now();
+        let (now, threads) = (self.now(), self.threads());
         let mut state = self.state.lock();
         if std::mem::take(&mut state.lost) {
             let _missed = state.expire(now);
             // Without a host thread it stays silent; there was one before.
-            let _ = self.arm(&mut state, now, TICK);
+            let _ = self.arm(&mut state, now, threads, TICK);
         }
     }
 
@@ -212,8 +212,24 @@ impl Timer {
         }
     }
 
+    /// How many threads may use the CPU time that it runs on at once; asked for before the
+    /// state is locked.
+    fn threads(&self) -> u32 {
+        if matches!(self.clock, TimerClock::Real(_)) {
+            return 1;
+        }
+        let threads = self.group.upgrade().map_or(1, |group| group.thread_count());
+        u32::try_from(threads).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Has the host wake it at its next expiry, `least` from now at the earliest.
-    fn arm(&self, state: &mut State, now: Time, least: Duration) -> Result<(), Errno> {
+    fn arm(
+        &self,
+        state: &mut State,
+        now: Time,
+        threads: u32,
+        least: Duration,
+    ) -> Result<(), Errno> {
         state.handle = None;
         let Some(next) = state.next.filter(|_| !state.deleted) else {
             return Ok(());
@@ -221,12 +237,7 @@ impl Timer {
         let left = next.since(now).max(least);
         let wait = match self.clock {
             TimerClock::Real(_) => left,
-            // As many threads as there are may use CPU time at once.
-            _ => {
-                let threads = self.group.upgrade().map_or(1, |group| group.thread_count());
-                let threads = u32::try_from(threads).unwrap_or(u32::MAX).max(1);
-                left.checked_div(threads).unwrap_or(left).max(TICK)
-            }
+            _ => left.checked_div(threads).unwrap_or(left).max(TICK),
         };
         let Some(at) = Instant::now().checked_add(wait) else {
             return Ok(());
@@ -253,21 +264,21 @@ fn remaining(state: &mut State, now: Time) -> Remaining {
 
 impl Wake for Timer {
     fn wake(&self, _ready: Ready) {
-        let now = self.now();
+        let (now, threads) = (self.now(), self.threads());
         let mut state = self.state.lock();
         if state.deleted || state.queued {
             return;
         }
         if state.next.is_none_or(|next| next > now) {
             // CPU time went slower than expected, or the wall clock was set.
-            let _ = self.arm(&mut state, now, Duration::ZERO);
+            let _ = self.arm(&mut state, now, threads, Duration::ZERO);
             return;
         }
         let (scope, info) = match self.notify {
             Notify::Signal(scope, info) => (scope, info),
             Notify::Nothing => {
                 let _expired = state.expire(now);
-                let _ = self.arm(&mut state, now, TICK);
+                let _ = self.arm(&mut state, now, threads, TICK);
                 return;
             }
         };
@@ -291,7 +302,7 @@ impl Wake for Timer {
 
 impl OnCollect for Timer {
     fn collected(&self, info: &mut SigInfo) {
-        let now = self.now();
+        let (now, threads) = (self.now(), self.threads());
         let mut state = self.state.lock();
         state.queued = false;
         let missed = state.expire(now).saturating_sub(1).max(0);
@@ -303,7 +314,7 @@ impl OnCollect for Timer {
             timer.overrun = state.overrun;
             *info = SigInfo::timer(signal, timer);
         }
-        let _ = self.arm(&mut state, now, Duration::ZERO);
+        let _ = self.arm(&mut state, now, threads, Duration::ZERO);
     }
 
     fn dropped(&self) {

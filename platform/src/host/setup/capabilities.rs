@@ -29,9 +29,13 @@ pub fn drop_capabilities(kept: u64) -> Result<(), Errno> {
         if kept >> capability & 1 == 1 {
             continue;
         }
-        // SAFETY: no pointers. EINVAL (no such capability) and EPERM (not privileged,
-        // so there is nothing to gain from the set either) leave nothing to do.
-        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        // SAFETY: no pointers. EPERM (not privileged, so there is nothing to gain from the
+        // set either) leaves nothing to do.
+        let dropped = check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) });
+        if dropped == Err(Errno::EINVAL) {
+            // No such capability, and none above.
+            break;
+        }
     }
     // SAFETY: no pointers. Fails only before Linux 4.3.
     unsafe {
