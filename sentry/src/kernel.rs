@@ -12,8 +12,8 @@ use fs::pipe::Pipes;
 use fs::tmpfs::Memfds;
 use net::unix::UnixSockets;
 use net::{Families, SocketFs};
-use platform::Platform;
 use platform::memory::MemoryFile;
+use platform::{Platform, PlatformError};
 use vfs::{
     AnonymousFs, AnonymousInode, DeviceId, FileDescription, FileKind, FileOps, MountNamespace, Path,
 };
@@ -98,6 +98,8 @@ pub struct Kernel {
     unsupported: Mutex<BTreeMap<&'static str, u64>>,
     calls: AtomicU64,
     faults: AtomicU64,
+    losses: AtomicU64,
+    first_loss: OnceLock<String>,
     outside: OnceLock<Arc<dyn OutsideShell>>,
     end: Mutex<End>,
     end_events: WaitQueue,
@@ -155,6 +157,8 @@ impl Kernel {
             unsupported: Mutex::new(rank::LEAF, BTreeMap::new()),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+            first_loss: OnceLock::new(),
             outside: OnceLock::new(),
             end: Mutex::new(rank::LEAF, End::default()),
             end_events: WaitQueue::new(),
@@ -256,6 +260,19 @@ impl Kernel {
 
     pub(crate) fn count_fault(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A platform has lost a process: kept for the report at the end, the first reason alone.
+    pub(crate) fn count_loss(&self, why: &PlatformError) {
+        let _ = self.first_loss.set(why.to_string());
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Threads that the platform could not run any more, and why the first was lost.
+    #[must_use]
+    pub fn losses(&self) -> (u64, Option<&str>) {
+        let count = self.losses.load(Ordering::Relaxed);
+        (count, self.first_loss.get().map(String::as_str))
     }
 
     /// How many page faults of programs the host could not answer by itself.

@@ -104,7 +104,9 @@ impl KvmContext {
                 Ok(Some(Exit::Syscall { nr, args }))
             }
             Came::PageFault { at, error } => match space.backing(at) {
-                Backed::Yes => page_fault(at, error).map(Some),
+                Backed::Yes if space.is_guests(at) => page_fault(at, error).map(Some),
+                // What hosts report of their own half of the addresses differs.
+                Backed::Yes => page_fault(at, error & !page_fault::RESERVED).map(Some),
                 Backed::Again => Ok(None),
                 Backed::No => Ok(Some(Exit::Exception(machine::bus_error(at)))),
             },

@@ -248,9 +248,14 @@ impl Space {
         Ok(any)
     }
 
+    /// Whether a program could have something at `at`.
+    pub(super) fn is_guests(&self, at: Addr) -> bool {
+        at < self.limits.max_address
+    }
+
     /// What is behind the page at `at`, which faulted.
     pub(super) fn backing(&self, at: Addr) -> Backed {
-        if at >= self.limits.max_address {
+        if !self.is_guests(at) {
             return Backed::Yes;
         }
         let state = lock(&self.state);
@@ -271,7 +276,7 @@ impl Space {
 
     /// The byte at `at`. `None` if the program cannot read it.
     pub(super) fn read_byte(&self, at: Addr) -> Option<u8> {
-        if at >= self.limits.max_address {
+        if !self.is_guests(at) {
             return None;
         }
         let state = lock(&self.state);

@@ -368,6 +368,14 @@ fn report(kernel: &Kernel, plan: &Plan, log: &Log) {
         log.warn(&line);
         crate::cli::say(&line);
     }
+    if let (lost @ 1.., why) = kernel.losses() {
+        let why = why.unwrap_or("for no reason that is known");
+        let line = format!(
+            "platform: {lost} threads were lost, a defect of ringfence or of this host: {why}"
+        );
+        log.warn(&line);
+        crate::cli::say(&line);
+    }
     for (name, count) in kernel.unsupported() {
         let line = format!("unsupported: {name}, {count} times");
         log.warn(&line);

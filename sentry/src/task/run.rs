@@ -89,7 +89,10 @@ impl Task {
                 self.state.usage.count_preemption();
                 RunState::Run
             }
-            Err(_) => self.lost(),
+            Err(error) => {
+                self.kernel.count_loss(&error);
+                self.lost()
+            }
         }
     }
 
