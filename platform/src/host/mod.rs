@@ -22,6 +22,7 @@ mod stat;
 mod stubs;
 mod thread;
 pub mod tty;
+mod wait;
 mod window;
 
 pub use clock::{
@@ -51,6 +52,7 @@ pub use thread::{
     CpuSet, MAX_CPUS, affinity, cpu_count, current_cpu, pid, set_affinity, set_thread_name,
     set_timer_slack, signal_process, signal_thread, tid,
 };
+pub(crate) use wait::{is_alive, reap, reap_blocking};
 pub(crate) use window::Window;
 
 /// A host system call that stays allowed after confinement.
@@ -105,6 +107,7 @@ pub const SENTRY_RULES: &[&[HostRule]] = &[
     stubs::RULES,
     thread::RULES,
     tty::RULES,
+    wait::RULES,
     window::RULES,
 ];
 

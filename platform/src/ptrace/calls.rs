@@ -15,8 +15,6 @@ macro_rules! requests {
         /// Rules of this file.
         pub(super) const RULES: &[HostRule] = &[
             $(rule!(SYS_ptrace, &[(0, $name)], concat!(stringify!($name), ": stub threads")),)*
-            rule!(SYS_wait4, &[], "stops and ends of stubs"),
-            rule!(SYS_waitid, &[], "whether a stub process lives"),
         ];
     };
 }
@@ -216,41 +214,4 @@ pub(super) fn signal_info(tid: i32) -> Result<SignalInfo, Errno> {
         code: info.si_code,
         at: u64_of(at),
     })
-}
-
-/// Whether the process is there and has not ended. Does not reap it.
-pub(super) fn is_alive(pid: i32) -> bool {
-    // SAFETY: [out] a plain struct, for which all zeros are valid.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    let no_usage = std::ptr::null_mut::<libc::rusage>();
-    // SAFETY: [out] `info`.
-    let done = check_long(unsafe {
-        let info = &raw mut info;
-        libc::syscall(libc::SYS_waitid, libc::P_PID, pid, info, flags, no_usage)
-    });
-    // SAFETY: [out] waitid(2) leaves the field zero if nothing ended.
-    done.is_ok() && unsafe { info.si_pid() } == 0
-}
-
-/// Reaps an ended process; `false` if it has not ended yet.
-pub(super) fn reap(pid: i32) -> bool {
-    let no_status = std::ptr::null_mut::<i32>();
-    let no_usage = std::ptr::null_mut::<libc::rusage>();
-    let flags = libc::__WALL | libc::WNOHANG;
-    // SAFETY: [no-pointers] none that is not null.
-    let done =
-        check_long(unsafe { libc::syscall(libc::SYS_wait4, pid, no_status, flags, no_usage) });
-    // An error: it is not our child any more, so there is nothing to reap.
-    done != Ok(0)
-}
-
-/// [`wait`] until a process has ended, whatever happens on the way.
-pub(super) fn reap_blocking(pid: i32) {
-    loop {
-        match wait(pid) {
-            Ok(Stop::Exited(_) | Stop::Killed(_)) | Err(_) => return,
-            Ok(_) => {}
-        }
-    }
 }

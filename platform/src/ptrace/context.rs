@@ -11,9 +11,9 @@ use super::calls::{self, Resume, Stop};
 use super::exits;
 use super::kick::{self, Kick, Thread};
 use super::machine;
-use super::placement::Place;
 use super::space::Space;
 use super::thread;
+use crate::stub::placement::Place;
 use crate::{AddressSpace, Context, Exit, Interrupter, PlatformError};
 
 /// See the module.
@@ -62,7 +62,7 @@ impl PtraceContext {
             space: Arc::clone(space),
             thread,
             nullify: own.shared.nullify,
-            exit_at: own.shared.place.exit(),
+            exit_at: own.shared.family.place.exit(),
             kick: Arc::new(Kick::new(thread)),
             stopped_in: StoppedIn::Other,
             answer: None,
@@ -71,7 +71,7 @@ impl PtraceContext {
             fp: None,
             fp_here: false,
             fp_changed: false,
-            place: own.shared.placement.join(thread.tid),
+            place: own.shared.family.placement.join(thread.tid),
             lost: false,
             _not_send: PhantomData,
         };

@@ -83,9 +83,10 @@ impl FileTable {
         };
         if let Some(entry) = self.open.remove(&id) {
             let close = Op::new(libc::SYS_close, [u64::from(entry.number)]);
-            shared
+            let family = &shared.family;
+            family
                 .zygote
-                .request(shared, &[close], "closing a file in the stubs")?;
+                .request(family, &[close], "closing a file in the stubs")?;
         }
         Ok(())
     }
@@ -95,25 +96,26 @@ impl FileTable {
         let what = "sending a file to the stubs";
         let refused = |errno| PlatformError::Host { what, errno };
         host::send_descriptor(self.socket.as_fd(), file.as_fd()).map_err(refused)?;
-        let base = shared.place.scratch();
+        let family = &shared.family;
+        let base = family.place.scratch();
         let at = |offset| base.wrapping_add(arch::abi::num::u64_of(offset));
         // struct msghdr: name, its length, parts, their number, ancillary data, their
         // size, flags. The layout is the same on all 64-bit machines.
         let header = [0, 0, at(PART), 1, at(ANCILLARY), ANCILLARY_SIZE, 0];
         for (index, word) in header.into_iter().enumerate() {
             let offset = MESSAGE.saturating_add(index.saturating_mul(8));
-            shared.control.set_scratch(offset, word);
+            family.control.set_scratch(offset, word);
         }
-        shared.control.set_scratch(PART, at(BYTE));
-        shared.control.set_scratch(PART.saturating_add(8), 1);
-        shared.control.set_scratch(ANCILLARY, 0);
+        family.control.set_scratch(PART, at(BYTE));
+        family.control.set_scratch(PART.saturating_add(8), 1);
+        family.control.set_scratch(ANCILLARY, 0);
         let arguments = [u64::from(self.socket_nr), at(MESSAGE), 0];
         let receive = Op::new(libc::SYS_recvmsg, arguments);
-        shared.zygote.request(shared, &[receive], what)?;
+        family.zygote.request(family, &[receive], what)?;
         // No descriptor came: the table is full.
-        if shared.control.scratch(ANCILLARY) != ANCILLARY_LEN {
+        if family.control.scratch(ANCILLARY) != ANCILLARY_LEN {
             return Err(refused(Errno::EMFILE));
         }
-        Ok(low32(shared.control.scratch(ANCILLARY.saturating_add(16))))
+        Ok(low32(family.control.scratch(ANCILLARY.saturating_add(16))))
     }
 }

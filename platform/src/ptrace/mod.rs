@@ -1,9 +1,8 @@
 //! The ptrace platform: programs run in stub processes that the sentry traces.
 //!
 //! A stub process is an address space: its leader, the keeper, never runs guest code;
-//! it maps, makes threads and forks on request (`keeper`, `channel`, `control`). All of
-//! them descend from the zygote (`start`), which was executed from a static image
-//! before the sentry confined itself. Each guest thread is a stub thread traced by the
+//! it maps, makes threads and forks on request. All of them descend from one zygote
+//! (all this: `crate::stub`). Each guest thread is a stub thread traced by the
 //! host thread that runs its context (`context`).
 //!
 //! Invariants: a guest's thread makes no host system call: each is reported before it
@@ -11,24 +10,18 @@
 //! table, which only the sentry's requests change. Lock order: see `shared`.
 
 mod calls;
-mod channel;
 mod context;
-mod control;
 mod exits;
 mod files;
 mod filter;
-mod keeper;
 mod kick;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 mod machine;
-mod placement;
-mod ranges;
 mod shared;
 mod space;
 mod start;
 mod thread;
-mod zygote;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -77,8 +70,8 @@ impl Ptrace {
     ) -> Result<Arc<dyn Platform>, PlatformError> {
         let shared = start::start(memory, options)?;
         let limits = Limits {
-            min_address: Addr(shared.min_address),
-            max_address: Addr(shared.max_address),
+            min_address: Addr(shared.family.min_address),
+            max_address: Addr(shared.family.max_address),
             reports_preemption: false,
         };
         Ok(Arc::new(Self {
@@ -125,7 +118,7 @@ impl Platform for Ptrace {
     }
 
     fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.shared.family.requests.load(Ordering::Relaxed)
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::files::FileTable;
-use super::keeper::Keeper;
-use super::ranges::Ranges;
-use super::shared::{MEMORY_NR, SHARED_FIXED, Shared};
+use super::shared::Shared;
 use crate::stub::Op;
+use crate::stub::family::{MEMORY_NR, SHARED_FIXED};
+use crate::stub::keeper::Keeper;
+use crate::stub::ranges::Ranges;
 use crate::sync::lock;
 use crate::{AddressSpace, Backing, Change, CloneSpace, Fill, Limits, PlatformError, Prot};
 
@@ -29,7 +30,7 @@ impl Space {
     /// A space with nothing mapped, from the zygote.
     pub(super) fn empty(shared: &Arc<Shared>, limits: Limits) -> Result<Self, PlatformError> {
         Ok(Self {
-            keeper: shared.fork(&shared.zygote)?,
+            keeper: shared.family.fork(&shared.family.zygote)?,
             shared: Arc::clone(shared),
             limits,
             mapped: Mutex::default(),
@@ -130,8 +131,11 @@ impl AddressSpace for Space {
                 self.plan(change, &mut mapped, &mut files, &mut ops)?;
             }
             if !ops.is_empty() {
-                self.keeper
-                    .request(&self.shared, &ops, "changing the mappings of a stub")?;
+                self.keeper.request(
+                    &self.shared.family,
+                    &ops,
+                    "changing the mappings of a stub",
+                )?;
                 ops.clear();
             }
         }
@@ -143,7 +147,7 @@ impl AddressSpace for Space {
     }
 
     fn mapping_limit(&self) -> Option<usize> {
-        Some(self.shared.max_mappings)
+        Some(self.shared.family.max_mappings)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -156,7 +160,7 @@ impl CloneSpace for Space {
         // Held across the fork, so that the set is what the child inherits.
         let mapped = lock(&self.mapped);
         Ok(Arc::new(Self {
-            keeper: self.shared.fork(&self.keeper)?,
+            keeper: self.shared.family.fork(&self.keeper)?,
             shared: Arc::clone(&self.shared),
             limits: self.limits,
             mapped: Mutex::new(mapped.clone()),
@@ -166,6 +170,6 @@ impl CloneSpace for Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        self.keeper.kill(&self.shared);
+        self.keeper.kill(&self.shared.family);
     }
 }

@@ -20,8 +20,10 @@ const FLAGS: i32 = libc::CLONE_VM
 /// A new thread in `space`, stopped, traced by the calling thread.
 pub(super) fn make(space: &Space) -> Result<Thread, PlatformError> {
     let what = "making a stub thread";
-    let clone = Op::new(libc::SYS_clone, [u64::from(FLAGS.cast_unsigned())]);
-    let tid = space.keeper.request(&space.shared, &[clone], what)?;
+    let family = &space.shared.family;
+    let flags = u64::from(FLAGS.cast_unsigned());
+    let clone = Op::new(libc::SYS_clone, [flags, 0, 0, 0, 0, family.place.park()]);
+    let tid = space.keeper.request(family, &[clone], what)?;
     let tid = i32::try_from(tid).unwrap_or(0);
     let thread = Thread {
         pid: space.keeper.pid,
@@ -60,7 +62,7 @@ pub(super) fn dead(stop: Stop) -> PlatformError {
 pub(super) fn end(thread: Thread, exit: u64) {
     if try_end(thread.tid, exit).is_err() {
         let _ = host::signal_process(thread.pid, libc::SIGKILL);
-        calls::reap_blocking(thread.tid);
+        host::reap_blocking(thread.tid);
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) const OP_SIZE: usize = 56;
 /// Operations that fit into a request.
 pub(crate) const MAX_OPS: usize = (PAGE - OPS) / OP_SIZE;
 /// Operations that the image carries out at its start.
-pub(crate) const BOOT_OPS: usize = 7;
+pub(crate) const BOOT_OPS: usize = 16;
 
 /// An answer: bits of the error number, below the failed operation's offset.
 pub(crate) const ERRNO_BITS: u32 = 13;

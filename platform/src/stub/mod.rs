@@ -8,10 +8,17 @@
 //! requests, plus futex, lseek, write, ppoll, exit and exit_group. getppid is made as a check:
 //! it fails if its result is not its first argument.
 
+pub(crate) mod channel;
+pub(crate) mod control;
+pub(crate) mod family;
+pub(crate) mod keeper;
 pub(crate) mod layout;
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 mod machine;
+pub(crate) mod placement;
+pub(crate) mod ranges;
+mod zygote;
 
 use arch::abi::num::{u64_of, usize_of};
 
@@ -46,6 +53,7 @@ impl Op {
 
 unsafe extern "C" {
     static ringfence_stub_start: u8;
+    static ringfence_stub_park: u8;
     static ringfence_stub_exit: u8;
     static ringfence_stub_boot: u8;
     static ringfence_stub_end: u8;
@@ -69,6 +77,11 @@ impl Place {
     /// Address of the zygote's scratch page.
     pub(crate) fn scratch(self) -> u64 {
         self.control().wrapping_add(u64_of(layout::PAGE))
+    }
+
+    /// Where a new thread of a tracer waits.
+    pub(crate) fn park(self) -> u64 {
+        self.at((&raw const ringfence_stub_park).addr())
     }
 
     /// Where a thread goes to end.
@@ -100,11 +113,14 @@ fn code() -> &'static [u8] {
 }
 
 /// An executable file that, when started, carries out `boot` and then waits for
-/// requests: an ELF header, one program header, and the code page at `place`.
-pub(crate) fn image(place: Place, boot: [Op; layout::BOOT_OPS]) -> Vec<u8> {
+/// requests: an ELF header, one program header, and the code page at `place`. At most
+/// [`layout::BOOT_OPS`] operations; the first one, which may be made twice, fills the rest.
+pub(crate) fn image(place: Place, boot: &[Op]) -> Vec<u8> {
     let mut page = code().to_vec();
     let at = offset((&raw const ringfence_stub_boot).addr());
-    let ops = boot.iter().flat_map(Op::words).flat_map(u64::to_ne_bytes);
+    let fill = boot.first().into_iter().cycle();
+    let ops = boot.iter().chain(fill).take(layout::BOOT_OPS);
+    let ops = ops.flat_map(Op::words).flat_map(u64::to_ne_bytes);
     for (to, from) in page.iter_mut().skip(at).zip(ops) {
         *to = from;
     }
@@ -180,7 +196,7 @@ mod tests {
             task_size: 1 << 47,
         };
         let op = Op::new(11, [1, 2, 3]);
-        let file = image(place, [op; layout::BOOT_OPS]);
+        let file = image(place, &[op]);
         assert_eq!(file.len(), 2 * layout::PAGE);
         let boot = file.len() - layout::PAGE + offset((&raw const ringfence_stub_boot).addr());
         assert_eq!(file[boot], 11);

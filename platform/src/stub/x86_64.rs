@@ -46,17 +46,19 @@ global_asm!(
     "9: add r12, {OP}",
     "jmp 2b",
 
-    // After clone: the parent answers with the id; a thread parks; a process goes on
+    // After clone: the parent answers with the id; a thread goes where the sixth argument,
+    // which clone(2) does not have, says; a process goes on
     // with the operations, the last of which shows it a control page of its own.
     "3: mov rsi, rax",
     "test rax, rax",
     "jnz 6f",
     "test edi, {CLONE_THREAD}",
-    "jnz ringfence_stub_park",
+    "jnz 16f",
     "xor r14d, r14d",
     "xor r15d, r15d",
     "add r12, {OP}",
     "jmp 2b",
+    "16: jmp r9",
 
     // An error: where and which, above all ids.
     "4: neg rax",

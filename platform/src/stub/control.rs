@@ -15,34 +15,34 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use arch::abi::Errno;
 use arch::abi::num::{u64_of, usize_of};
 
+use super::{Op, layout};
 use crate::host::{self, Window, check_long};
-use crate::stub::{Op, layout};
 use crate::sync::lock;
 
 /// Pages in the file: more than a host has processes for one sandbox.
 const SLOTS: u32 = 1 << 16;
 
 /// The zygote's control page.
-pub(super) const ZYGOTE: Slot = Slot(0);
+pub(crate) const ZYGOTE: Slot = Slot(0);
 /// The zygote's scratch page.
-pub(super) const SCRATCH: Slot = Slot(1);
+pub(crate) const SCRATCH: Slot = Slot(1);
 /// The first page for others.
 const FIRST: u32 = 2;
 
 /// A page of the control file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slot(u32);
+pub(crate) struct Slot(u32);
 
 impl Slot {
     /// Byte offset in the file.
-    pub(super) fn offset(self) -> u64 {
+    pub(crate) fn offset(self) -> u64 {
         u64::from(self.0).saturating_mul(u64_of(layout::PAGE))
     }
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(crate) struct Control {
     file: OwnedFd,
     window: Window,
     slots: Mutex<Slots>,
@@ -56,7 +56,7 @@ struct Slots {
 
 impl Control {
     /// All pages zero.
-    pub(super) fn create() -> Result<Self, Errno> {
+    pub(crate) fn create() -> Result<Self, Errno> {
         let len = usize_of(u64::from(SLOTS)).saturating_mul(layout::PAGE);
         let file = host::memfd_create(c"ringfence-control")?;
         host::ftruncate(file.as_fd(), u64_of(len))?;
@@ -73,17 +73,17 @@ impl Control {
 
     /// A second descriptor of the file that cannot make it writable: stubs map the
     /// pages of keepers by it.
-    pub(super) fn read_only(&self) -> Result<OwnedFd, Errno> {
+    pub(crate) fn read_only(&self) -> Result<OwnedFd, Errno> {
         host::reopen_read_only(self.file.as_fd())
     }
 
     /// The writable descriptor, for the scratch page.
-    pub(super) fn writable(&self) -> BorrowedFd<'_> {
+    pub(crate) fn writable(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
     /// A page for a new keeper, with nothing requested. `EAGAIN`: all are taken.
-    pub(super) fn take_slot(&self) -> Result<Slot, Errno> {
+    pub(crate) fn take_slot(&self) -> Result<Slot, Errno> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -100,13 +100,13 @@ impl Control {
     }
 
     /// Gives a page back, whose keeper has been reaped.
-    pub(super) fn free_slot(&self, slot: Slot) {
+    pub(crate) fn free_slot(&self, slot: Slot) {
         lock(&self.slots).free.push(slot);
     }
 
     /// Writes a request of at most [`layout::MAX_OPS`] operations, to be answered on
     /// these descriptors of the stubs, and wakes the keeper.
-    pub(super) fn post(&self, slot: Slot, ops: &[Op], result: u32, event: u32) {
+    pub(crate) fn post(&self, slot: Slot, ops: &[Op], result: u32, event: u32) {
         let words = ops.iter().flat_map(Op::words);
         for (index, word) in words.take(layout::MAX_OPS.saturating_mul(7)).enumerate() {
             let at = layout::OPS.saturating_add(index.saturating_mul(8));
@@ -128,12 +128,12 @@ impl Control {
     }
 
     /// Stores eight bytes at a byte offset (a multiple of 8) of the scratch page.
-    pub(super) fn set_scratch(&self, offset: usize, value: u64) {
+    pub(crate) fn set_scratch(&self, offset: usize, value: u64) {
         self.word(SCRATCH, offset).store(value, Ordering::Relaxed);
     }
 
     /// Loads eight bytes of the scratch page.
-    pub(super) fn scratch(&self, offset: usize) -> u64 {
+    pub(crate) fn scratch(&self, offset: usize) -> u64 {
         self.word(SCRATCH, offset).load(Ordering::Acquire)
     }
 
@@ -151,4 +151,4 @@ impl Control {
 }
 
 /// Name of the stub's image file, which `ps` shows.
-pub(super) const IMAGE_NAME: &CStr = c"ringfence-stub";
+pub(crate) const IMAGE_NAME: &CStr = c"ringfence-stub";

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use arch::abi::Errno;
 
-use super::{calls, filter};
 use crate::host;
 
 /// Descriptors are first moved above all final numbers.
@@ -25,11 +24,13 @@ struct Plan {
     filter: Vec<libc::sock_filter>,
 }
 
-/// Starts a process from `image` with these descriptors at these numbers, and no other.
+/// Starts a process from `image` with these descriptors at these numbers, and no other,
+/// under `filter`.
 /// Returns when it has been executed, with its pid.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     descriptors: &[(BorrowedFd<'_>, u32)],
     image: BorrowedFd<'_>,
+    filter: Vec<libc::sock_filter>,
 ) -> Result<i32, Errno> {
     let (result, report) = host::pipe()?;
     let mut plan = Plan {
@@ -39,7 +40,7 @@ pub(super) fn spawn(
             .collect(),
         image: image.as_raw_fd(),
         report: report.as_raw_fd(),
-        filter: filter::program(),
+        filter,
     };
     // SAFETY: [child] the child runs `child` alone.
     let pid = unsafe { libc::fork() };
@@ -53,7 +54,7 @@ pub(super) fn spawn(
     let mut code = [0; 2];
     match host::read(result.as_fd(), &mut code)? {
         2 => {
-            calls::reap_blocking(pid);
+            host::reap_blocking(pid);
             Err(Errno(u16::from_ne_bytes(code)))
         }
         // Closed by exec. What fails later shows at the first request.

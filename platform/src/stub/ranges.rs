@@ -5,11 +5,11 @@ use std::ops::Range;
 
 /// A set of addresses, as disjoint ranges that do not touch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ranges(BTreeMap<u64, u64>);
+pub(crate) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
     /// Adds a range.
-    pub(super) fn insert(&mut self, range: Range<u64>) {
+    pub(crate) fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -27,7 +27,7 @@ impl Ranges {
     }
 
     /// Takes a range away; whether any of it was there.
-    pub(super) fn remove(&mut self, range: Range<u64>) -> bool {
+    pub(crate) fn remove(&mut self, range: Range<u64>) -> bool {
         let mut any = false;
         if range.is_empty() {
             return any;
@@ -49,7 +49,7 @@ impl Ranges {
     }
 
     /// The parts of `range` that are in the set, in order.
-    pub(super) fn within(&self, range: Range<u64>) -> Vec<Range<u64>> {
+    pub(crate) fn within(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let before = self.0.range(..range.start).next_back();
         before
             .into_iter()

@@ -30,7 +30,7 @@ const FREE: u32 = u32::MAX;
 
 /// All pairs of a platform instance and their watcher.
 #[derive(Debug)]
-pub(super) struct Placement {
+pub(crate) struct Placement {
     /// Where this process may run.
     all: CpuSet,
     pairs: Mutex<Vec<Weak<Pair>>>,
@@ -53,7 +53,7 @@ struct Pair {
 
 impl Placement {
     /// For the cores that the calling process may use.
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             all: host::affinity(0).unwrap_or(CpuSet::EMPTY),
             pairs: Mutex::default(),
@@ -63,7 +63,7 @@ impl Placement {
     }
 
     /// The calling thread's place as tracer of `stub`.
-    pub(super) fn join(self: &Arc<Self>, stub: i32) -> Place {
+    pub(crate) fn join(self: &Arc<Self>, stub: i32) -> Place {
         let pair = Arc::new(Pair {
             tracer: host::tid(),
             stub: AtomicI32::new(stub),
@@ -200,7 +200,7 @@ impl Pair {
 
 /// A context's side of a pair.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     placement: Arc<Placement>,
     pair: Arc<Pair>,
     /// Whether this side has put the pair onto a core and not taken it off.
@@ -211,7 +211,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The stub thread is about to run.
-    pub(super) fn before_run(&mut self) {
+    pub(crate) fn before_run(&mut self) {
         let switches = self.pair.switches.load(Ordering::Relaxed);
         self.pair
             .switches
@@ -252,7 +252,7 @@ impl Place {
     }
 
     /// The calling thread is about to sleep for something else than its stub.
-    pub(super) fn park(&mut self) {
+    pub(crate) fn park(&mut self) {
         if self.held {
             self.held = false;
             self.pair.let_go(&self.placement.all);
@@ -260,7 +260,7 @@ impl Place {
     }
 
     /// The context has another stub thread from now on.
-    pub(super) fn move_to(&mut self, stub: i32) {
+    pub(crate) fn move_to(&mut self, stub: i32) {
         self.park();
         self.pair.stub.store(stub, Ordering::Relaxed);
     }

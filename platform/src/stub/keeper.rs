@@ -9,21 +9,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arch::abi::Errno;
 
-use super::calls;
 use super::control::Slot;
-use super::shared::Shared;
+use super::family::Family;
+use super::{Op, layout};
 use crate::PlatformError;
 use crate::host::{self, CpuSet};
-use crate::stub::{self, Op, layout};
 use crate::sync::lock;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     /// Its process.
-    pub(super) pid: i32,
+    pub(crate) pid: i32,
     /// Its control page.
-    pub(super) slot: Slot,
+    pub(crate) slot: Slot,
     /// One request at a time.
     busy: Mutex<()>,
     /// The core on which it is kept; [`ANYWHERE`] before its first request.
@@ -35,7 +34,7 @@ const ANYWHERE: usize = usize::MAX;
 
 impl Keeper {
     /// A process that has just been made, or is about to start.
-    pub(super) fn new(pid: i32, slot: Slot) -> Self {
+    pub(crate) fn new(pid: i32, slot: Slot) -> Self {
         Self {
             pid,
             slot,
@@ -55,14 +54,14 @@ impl Keeper {
 
     /// Has the keeper make these calls in order, up to the first that fails. Gives
     /// the id if the last one is clone, else zero. `what` is for the error.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
-        shared: &Shared,
+        family: &Family,
         ops: &[Op],
         what: &'static str,
     ) -> Result<u64, PlatformError> {
         let _busy = lock(&self.busy);
-        self.carry_out(shared, ops, what)
+        self.carry_out(family, ops, what)
     }
 
     /// Has the keeper make another one, whose page is `slot`, by `ops`: clone, and what the
@@ -70,15 +69,15 @@ impl Keeper {
     ///
     /// The child reads its part from this keeper's page, the only one it has at that time:
     /// nothing else may be requested here until it answers on its own.
-    pub(super) fn fork(
+    pub(crate) fn fork(
         &self,
-        shared: &Shared,
+        family: &Family,
         slot: Slot,
         ops: &[Op],
         what: &'static str,
     ) -> Result<Self, PlatformError> {
         let _busy = lock(&self.busy);
-        let pid = self.carry_out(shared, ops, what).and_then(|id| {
+        let pid = self.carry_out(family, ops, what).and_then(|id| {
             i32::try_from(id).map_err(|_| PlatformError::Host {
                 what,
                 errno: Errno::EIO,
@@ -90,14 +89,14 @@ impl Keeper {
                 ..Self::new(pid, slot)
             },
             Err(error) => {
-                shared.control.free_slot(slot);
+                family.control.free_slot(slot);
                 return Err(error);
             }
         };
-        match child.request(shared, &[], what) {
+        match child.request(family, &[], what) {
             Ok(_) => Ok(child),
             Err(error) => {
-                child.kill(shared);
+                child.kill(family);
                 Err(error)
             }
         }
@@ -105,7 +104,7 @@ impl Keeper {
 
     fn carry_out(
         &self,
-        shared: &Shared,
+        family: &Family,
         ops: &[Op],
         what: &'static str,
     ) -> Result<u64, PlatformError> {
@@ -119,12 +118,12 @@ impl Keeper {
             ops.chunks(layout::MAX_OPS).collect()
         };
         for batch in batches {
-            shared.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = shared.channels.ask(self.pid, |channel| {
+            family.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = family.channels.ask(self.pid, |channel| {
                 let (result, event) = (channel.result_nr, channel.event_nr);
-                shared.control.post(self.slot, batch, result, event);
+                family.control.post(self.slot, batch, result, event);
             })?;
-            last = stub::answer(answer).map_err(|failed| PlatformError::Host {
+            last = super::answer(answer).map_err(|failed| PlatformError::Host {
                 what,
                 errno: failed.errno,
             })?;
@@ -133,14 +132,14 @@ impl Keeper {
     }
 
     /// Ends the whole process; it is reaped when it is gone.
-    pub(super) fn kill(&self, shared: &Shared) {
+    pub(crate) fn kill(&self, family: &Family) {
         let _ = host::signal_process(self.pid, libc::SIGKILL);
-        shared.bury(self.pid, self.slot);
+        family.bury(self.pid, self.slot, None);
     }
 
     /// Ends the whole process and waits for that.
-    pub(super) fn kill_and_wait(&self) {
+    pub(crate) fn kill_and_wait(&self) {
         let _ = host::signal_process(self.pid, libc::SIGKILL);
-        calls::reap_blocking(self.pid);
+        host::reap_blocking(self.pid);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use arch::abi::Errno;
 
-use super::calls;
 use crate::PlatformError;
 use crate::host::{self, Seek};
 use crate::sync::lock;
@@ -20,18 +19,18 @@ const PATIENCE: u32 = 50;
 
 /// See the module. Numbers are descriptors in the stubs' table.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     result: OwnedFd,
     event: OwnedFd,
     /// Number of the result file.
-    pub(super) result_nr: u32,
+    pub(crate) result_nr: u32,
     /// Number of the eventfd.
-    pub(super) event_nr: u32,
+    pub(crate) event_nr: u32,
 }
 
 impl Channel {
     /// A channel that the stubs have at numbers `first` and `first + 1`.
-    pub(super) fn create(first: u32) -> Result<Self, Errno> {
+    pub(crate) fn create(first: u32) -> Result<Self, Errno> {
         Ok(Self {
             result: host::memfd_create(c"ringfence-answer")?,
             event: host::eventfd_blocking()?,
@@ -41,7 +40,7 @@ impl Channel {
     }
 
     /// The descriptors to install, with their numbers.
-    pub(super) fn descriptors(&self) -> [(BorrowedFd<'_>, u32); 2] {
+    pub(crate) fn descriptors(&self) -> [(BorrowedFd<'_>, u32); 2] {
         [
             (self.result.as_fd(), self.result_nr),
             (self.event.as_fd(), self.event_nr),
@@ -55,7 +54,7 @@ impl Channel {
             errno,
         };
         while !host::wait_readable(self.event.as_fd(), PATIENCE).map_err(refused)? {
-            if !calls::is_alive(pid) {
+            if !host::is_alive(pid) {
                 // It may have answered with its last breath: the next user must not see that.
                 if host::wait_readable(self.event.as_fd(), 0).map_err(refused)? {
                     let _ = host::read(self.event.as_fd(), &mut [0; 8]);
@@ -72,13 +71,13 @@ impl Channel {
 
 /// The channels of a sandbox.
 #[derive(Debug)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     free: Mutex<Vec<Channel>>,
     returned: Condvar,
 }
 
 impl Channels {
-    pub(super) fn new(channels: Vec<Channel>) -> Self {
+    pub(crate) fn new(channels: Vec<Channel>) -> Self {
         Self {
             free: Mutex::new(channels),
             returned: Condvar::new(),
@@ -87,7 +86,7 @@ impl Channels {
 
     /// Lends a channel to `post`, which makes a request on it, and waits for the
     /// answer of process `pid`.
-    pub(super) fn ask(&self, pid: i32, post: impl FnOnce(&Channel)) -> Result<u64, PlatformError> {
+    pub(crate) fn ask(&self, pid: i32, post: impl FnOnce(&Channel)) -> Result<u64, PlatformError> {
         let channel = self.take();
         post(&channel);
         let answer = channel.wait(pid);
