@@ -83,14 +83,17 @@ impl Programs {
     /// `program`, to be run on `side`.
     #[must_use]
     pub fn command(&self, side: Side, program: impl AsRef<Path>) -> Command {
-        match side {
+        let mut command = match side {
             Side::Native => Command::new(program.as_ref()),
             Side::Inside(nullify) => {
                 let mut command = self.sandbox(nullify);
                 command.arg("--").arg(program.as_ref());
                 command
             }
-        }
+        };
+        // Cargo's, with which every program would look for its libraries in more places.
+        command.env_remove("LD_LIBRARY_PATH");
+        command
     }
 
     /// How long `rounds` rounds of a loop take; `what` is its name and what follows the rounds.
