@@ -26,8 +26,8 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<u8, Failure> {
         kernel(),
         namespaces(),
         ptrace_scope(),
-        trial("sysemu", "PTRACE_SYSEMU"),
-        trial("getpid", "PTRACE_SYSCALL"),
+        trial("--ptrace-nullify=sysemu", "PTRACE_SYSEMU"),
+        trial("--ptrace-nullify=getpid", "PTRACE_SYSCALL"),
         seccomp(),
         kvm(),
     ];
@@ -134,15 +134,15 @@ fn ptrace_scope() -> Finding {
     }
 }
 
-/// Runs this program in a sandbox, its calls caught in this way.
-fn trial(nullify: &str, subject: &'static str) -> Finding {
+/// Runs this program in a sandbox with this option.
+fn trial(option: &str, subject: &'static str) -> Finding {
     let failed = |text: String| finding(Verdict::Lacking, subject, text);
     let Ok(own) = std::env::current_exe() else {
         return failed("not tried: this program's own file is not to be found".to_owned());
     };
     let tried = Command::new(&own)
         .arg("do")
-        .arg(format!("--ptrace-nullify={nullify}"))
+        .arg(option)
         .arg("--")
         .arg(&own)
         .arg("--version")
@@ -175,14 +175,32 @@ fn seccomp() -> Finding {
     finding(Verdict::Unused, "seccomp notification", text)
 }
 
+/// Whether `--platform=kvm` works. Nothing depends on it.
 fn kvm() -> Finding {
-    let opened = File::options().read(true).write(true).open("/dev/kvm");
-    let text = match opened {
-        Ok(_) => "usable".to_owned(),
-        Err(error) => error.to_string(),
+    const SUBJECT: &str = "/dev/kvm";
+    let unused = |text| finding(Verdict::Unused, SUBJECT, text);
+    if let Err(error) = File::options().read(true).write(true).open(SUBJECT) {
+        return unused(format!("{error}; --platform=kvm cannot be used"));
+    }
+    let tried = trial("--platform=kvm", SUBJECT);
+    if tried.verdict != Verdict::Good {
+        return unused(format!("--platform=kvm cannot be used: {}", tried.text));
+    }
+    let nature = if has_virtualization() {
+        "with VMX or SVM"
+    } else {
+        "without VMX or SVM: para-virtual, and slower than ptrace"
     };
-    let text = format!("{text}; no platform of this version uses it");
-    finding(Verdict::Unused, "/dev/kvm", text)
+    finding(Verdict::Good, SUBJECT, format!("{}, {nature}", tried.text))
+}
+
+/// Whether the CPU's flags name hardware virtualization.
+fn has_virtualization() -> bool {
+    let info = read("/proc/cpuinfo").unwrap_or_default();
+    let flags = info.lines().filter(|line| line.starts_with("flags"));
+    flags
+        .flat_map(str::split_whitespace)
+        .any(|flag| flag == "vmx" || flag == "svm")
 }
 
 /// A small file's text without the blanks at its end.

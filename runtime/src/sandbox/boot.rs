@@ -113,16 +113,16 @@ fn start_platform(
     memory: &Arc<MemoryFile>,
     log: &Log,
 ) -> Result<Arc<dyn Platform>, Failure> {
-    let started = match kind {
-        PlatformKind::Ptrace(nullify) => Ptrace::start(memory, Options { nullify }),
-        PlatformKind::Kvm => Kvm::start(memory),
+    let (name, started) = match kind {
+        PlatformKind::Ptrace(nullify) => ("ptrace", Ptrace::start(memory, Options { nullify })),
+        PlatformKind::Kvm => ("kvm", Kvm::start(memory)),
     };
     let platform = started.map_err(|error| {
         let hint = match kind {
             PlatformKind::Ptrace(_) => "",
             PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
         };
-        Failure::own(format!("cannot start platform {kind:?}: {error}{hint}"))
+        Failure::own(format!("cannot start the platform {name}: {error}{hint}"))
     })?;
     log.info(&format!("platform started: {kind:?}"));
     Ok(platform)

@@ -77,6 +77,23 @@ fn both_ways_of_nullifying_carry_it() {
 }
 
 #[test]
+fn kvm_carries_it_or_says_why_not() {
+    everybody(|who| {
+        let output = run(
+            who,
+            &["--platform=kvm", "--", "sh", "-c", "echo $((6*7)) | cat"],
+        );
+        let said = String::from_utf8(output.stderr).unwrap();
+        if output.status.code() == Some(125) {
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.contains("/dev/kvm") || said.contains("KVM"), "{said}");
+        } else {
+            assert_eq!(output.stdout, b"42\n", "{who:?} {said}");
+        }
+    });
+}
+
+#[test]
 fn it_is_the_caller_or_root() {
     everybody(|who| {
         let expected = match who {
