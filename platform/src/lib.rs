@@ -9,9 +9,10 @@
 
 use std::any::Any;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arch::abi::Addr;
+use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 pub mod host;
 #[cfg_attr(target_arch = "aarch64", path = "kvm/absent.rs")]
@@ -65,6 +66,21 @@ pub struct Limits {
     pub max_address: Addr,
     /// Whether `switch` reports [`Exit::Preempted`].
     pub reports_preemption: bool,
+}
+
+impl Limits {
+    /// The bytes `at..at + len` of a change. `EINVAL` unless they are whole pages, at least
+    /// one, that a guest can have.
+    fn range(&self, at: Addr, len: u64) -> Result<Range<u64>, PlatformError> {
+        let whole = at.is_page_aligned() && len.is_multiple_of(PAGE_SIZE) && len > 0;
+        at.checked_add(len)
+            .filter(|end| whole && at >= self.min_address && *end <= self.max_address)
+            .map(|end| at.0..end.0)
+            .ok_or(PlatformError::Host {
+                what: "changing a mapping outside the guest's range",
+                errno: Errno::EINVAL,
+            })
+    }
 }
 
 /// One guest thread: its registers and the means to run them.
@@ -292,7 +308,7 @@ pub enum PlatformError {
         /// What was tried.
         what: &'static str,
         /// The host's reason.
-        errno: arch::abi::Errno,
+        errno: Errno,
     },
     /// The stub process or vCPU is gone; its guest process is lost.
     #[error("the stub died ({how})")]

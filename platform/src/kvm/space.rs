@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arch::abi::{Addr, Errno, PAGE_SIZE};
+use arch::abi::{Addr, PAGE_SIZE};
 use arch::current::ring0::paging::{Entry, Rights};
 
 use super::files::{PIECE, Piece};
@@ -108,15 +108,6 @@ impl Space {
         }
     }
 
-    /// The bytes `at..at + len`, if a guest may have them.
-    fn range(&self, at: Addr, len: u64) -> Result<Range<u64>, PlatformError> {
-        let whole = at.is_page_aligned() && len.is_multiple_of(PAGE_SIZE) && len > 0;
-        at.checked_add(len)
-            .filter(|end| whole && at >= self.limits.min_address && *end <= self.limits.max_address)
-            .map(|end| at.0..end.0)
-            .ok_or_else(|| refused("changing a mapping outside the guest's range")(Errno::EINVAL))
-    }
-
     fn change(
         &self,
         state: &mut State,
@@ -132,7 +123,7 @@ impl Space {
                 prot,
                 ..
             } => {
-                let range = self.range(at, len)?;
+                let range = self.limits.range(at, len)?;
                 let rights = rights(prot);
                 match *backing {
                     Backing::Memory { offset } => {
@@ -146,7 +137,7 @@ impl Space {
                 }
             }
             Change::Protect { at, len, prot } => {
-                let range = self.range(at, len)?;
+                let range = self.limits.range(at, len)?;
                 let rights = rights(prot);
                 state.tree.update(pool, range.start, range.end, |old| {
                     let new = Entry::page(old.target(), rights);
@@ -156,7 +147,7 @@ impl Space {
                 Ok(())
             }
             Change::Unmap { at, len } => {
-                let range = self.range(at, len)?;
+                let range = self.limits.range(at, len)?;
                 state.tree.update(pool, range.start, range.end, |old| {
                     left.note(old, Entry::EMPTY);
                     Entry::EMPTY

@@ -1,10 +1,7 @@
 //! An address space: a stub process and what is mapped in it.
 
 use std::any::Any;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
-
-use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::files::FileTable;
 use super::shared::Shared;
@@ -37,23 +34,6 @@ impl Space {
         })
     }
 
-    /// The bytes `at..at + len`, if a guest may have them.
-    fn range(&self, at: Addr, len: u64) -> Result<Range<u64>, PlatformError> {
-        let end = at.checked_add(len);
-        let whole = at.is_page_aligned() && len.is_multiple_of(PAGE_SIZE) && len > 0;
-        match end {
-            Some(end)
-                if whole && at >= self.limits.min_address && end <= self.limits.max_address =>
-            {
-                Ok(at.0..end.0)
-            }
-            _ => Err(PlatformError::Host {
-                what: "changing a mapping outside the guest's range",
-                errno: Errno::EINVAL,
-            }),
-        }
-    }
-
     /// The host calls for one change; the set of mapped ranges changes with them.
     fn plan(
         &self,
@@ -70,7 +50,7 @@ impl Space {
                 prot,
                 fill,
             } => {
-                let range = self.range(at, len)?;
+                let range = self.limits.range(at, len)?;
                 let (number, offset) = match *backing {
                     Backing::Memory { offset } => (MEMORY_NR, offset),
                     Backing::Host { file, offset } => {
@@ -89,14 +69,14 @@ impl Space {
                 mapped.insert(range);
             }
             Change::Protect { at, len, prot } => {
-                for part in mapped.within(self.range(at, len)?) {
+                for part in mapped.within(self.limits.range(at, len)?) {
                     let len = part.end.saturating_sub(part.start);
                     let args = [part.start, len, host_prot(prot)];
                     ops.push(Op::new(libc::SYS_mprotect, args));
                 }
             }
             Change::Unmap { at, len } => {
-                if mapped.remove(self.range(at, len)?) {
+                if mapped.remove(self.limits.range(at, len)?) {
                     ops.push(Op::new(libc::SYS_munmap, [at.0, len]));
                 }
             }
