@@ -35,6 +35,11 @@ pub(super) fn end_thread(mut task: Task, status: ExitStatus) {
     if let Some(notice) = notice {
         kernel.tell_parent(group.id, notice);
     }
+    if last.is_some() {
+        // Before the parent hears of the end: it may count on the program's file being free.
+        group.timers.delete_all();
+        group.set_exe(None);
+    }
     let mut tree = kernel.tree();
     tree.remove_thread(tid);
     match last {
@@ -43,12 +48,10 @@ pub(super) fn end_thread(mut task: Task, status: ExitStatus) {
     }
     drop(tree);
     group.end_events.wake(Ready::IN | Ready::HUP);
-    if let Some(status) = last {
-        group.timers.delete_all();
-        group.set_exe(None);
-        if kernel.process_ended(group.id, status) {
-            kernel.kill_all();
-        }
+    if let Some(status) = last
+        && kernel.process_ended(group.id, status)
+    {
+        kernel.kill_all();
     }
 }
 
