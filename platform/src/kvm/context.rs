@@ -195,7 +195,7 @@ fn broken(how: String) -> PlatformError {
 }
 
 /// The platform's own type of a space.
-fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
+pub(super) fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
     space
         .as_any()
         .downcast_ref()

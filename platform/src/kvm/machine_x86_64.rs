@@ -25,7 +25,7 @@ use crate::host::{self, Window};
 use crate::{Exception, PlatformError};
 
 /// Pages before those of virtual CPUs: code, GDT, IDT.
-const SHARED_PAGES: u64 = 3;
+pub(super) const SHARED_PAGES: u64 = 3;
 const GDT: u64 = PAGE_SIZE;
 const IDT: u64 = 2 * PAGE_SIZE;
 

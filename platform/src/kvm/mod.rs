@@ -15,8 +15,9 @@
 //!
 //! Where it is what: `places` guest-physical memory and its slots, `pool` and `tree`
 //! page tables, `files` host files, `space` address spaces, `vcpus` the virtual CPUs,
-//! `context` threads, `machine` registers and exits. Lock order: see `shared`.
+//! `context` threads, `audit` what a program can reach, `machine` registers and exits. Lock order: see `shared`.
 
+mod audit;
 mod context;
 mod files;
 mod kick;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use arch::abi::{Addr, Errno};
 
+pub use self::audit::{Audit, Mapped, Owner, Slot, audit, recycle};
 use self::context::KvmContext;
 use self::shared::Shared;
 use self::space::Space;

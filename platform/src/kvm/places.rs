@@ -11,6 +11,7 @@ use arch::abi::num::u64_of;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
 
+use super::audit::{Slot, owner_of};
 use super::refused;
 use crate::PlatformError;
 use crate::host::Window;
@@ -72,6 +73,23 @@ impl Region {
         } else {
             LARGE / SMALL + offset / LARGE - 1
         }
+    }
+
+    /// The slots that are there.
+    pub(super) fn added(&self) -> Vec<Slot> {
+        let added = lock(&self.added);
+        let there = (0..).zip(added.iter()).filter(|(_, added)| **added);
+        let slot = |(number, _)| {
+            let (offset, len) = self.range_of(number);
+            let start = self.start.saturating_add(offset);
+            Slot {
+                start,
+                host: self.host.saturating_add(offset),
+                len,
+                owner: owner_of(start),
+            }
+        };
+        there.map(slot).collect()
     }
 
     /// The bytes of a slot.

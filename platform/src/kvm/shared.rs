@@ -8,6 +8,7 @@ use arch::abi::num::{u64_of, usize_of};
 use arch::abi::{Errno, PAGE_SIZE};
 use kvm_ioctls::{Kvm, VmFd};
 
+use super::audit::Slot;
 use super::files::Files;
 use super::machine::{self, Setup};
 use super::places::{FILES, FIXED, MEMORY, Region, Slots, TABLES};
@@ -159,11 +160,30 @@ impl Shared {
         world
     }
 
+    /// All memory of the machine.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        let regions = &self.regions;
+        [
+            &regions.fixed,
+            &regions.tables,
+            &regions.files,
+            &regions.memory,
+        ]
+        .into_iter()
+        .flat_map(Region::added)
+        .collect()
+    }
+
     /// Makes stale pages of the pool usable again if there are many.
     pub(super) fn tidy(&self) -> Result<(), PlatformError> {
-        if !self.pool.wants_recycling() {
-            return Ok(());
+        if self.pool.wants_recycling() {
+            self.recycle()?;
         }
+        Ok(())
+    }
+
+    /// Makes stale pages of the pool usable again.
+    pub(super) fn recycle(&self) -> Result<(), PlatformError> {
         let _world = self.stop_world();
         self.pool
             .recycle(|| Slots::renew(&self.vm, &self.regions.tables))

@@ -13,14 +13,14 @@ use super::harness::{DATA, RW, next_call, with_guest};
 
 const AT: u64 = DATA + 0x10_0000;
 
-fn file(contents: &[u8]) -> Arc<HostFile> {
+pub(crate) fn file(contents: &[u8]) -> Arc<HostFile> {
     let fd = host::memfd_create(c"contract").unwrap();
     let mut file = std::fs::File::from(fd.try_clone().unwrap());
     file.write_all(contents).unwrap();
     Arc::new(HostFile::new(fd))
 }
 
-fn show<'a>(at: u64, file: &'a Arc<HostFile>, prot: Prot) -> Change<'a> {
+pub(crate) fn show<'a>(at: u64, file: &'a Arc<HostFile>, prot: Prot) -> Change<'a> {
     Change::Map {
         at: Addr(at),
         len: PAGE_SIZE,

@@ -60,6 +60,11 @@ pub(crate) fn with_stubs(code: &[u8], test: impl Fn(&Guest)) {
     on_ptrace(|platform, memory| test(&Guest::new(platform, memory, code)));
 }
 
+/// The same on KVM alone, for cases about virtual machines.
+pub(crate) fn with_kvm(code: &[u8], test: impl Fn(&Guest)) {
+    on_kvm(|platform, memory| test(&Guest::new(platform, memory, code)));
+}
+
 /// Shows `run` at `at`.
 pub(crate) fn map(at: u64, run: &FrameRun, prot: Prot) -> Change<'static> {
     Change::Map {

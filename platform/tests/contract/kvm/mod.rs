@@ -1,0 +1,3 @@
+//! What only virtual machines have.
+
+mod audit;
