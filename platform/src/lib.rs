@@ -19,6 +19,7 @@ pub mod host;
 pub mod kvm;
 pub mod memory;
 pub mod ptrace;
+pub mod seccomp;
 mod stub;
 mod sync;
 

@@ -226,6 +226,18 @@ pub(super) fn parse(at: Addr, read: &mut Reader<'_>) -> Result<Saved, Errno> {
     })
 }
 
+/// The exception syndrome in the records at `at`, if there is one in the usual area.
+pub(super) fn syndrome(at: Addr, read: &mut Reader<'_>) -> Option<u64> {
+    let mut area = Area::read(at, RESERVED, read).ok()?;
+    while let Some((magic, record)) = area.next().ok()? {
+        if magic == ESR_MAGIC {
+            let value = record.get(HEADER..)?;
+            return u64::read_from_prefix(value).ok().map(|(value, _)| value);
+        }
+    }
+    None
+}
+
 /// Further records must follow the terminator of the first list at once.
 fn extra_area(first: &Area, place: ExtraRecord, read: &mut Reader<'_>) -> Result<Area, Errno> {
     let end = first.offset.saturating_add(TERMINATOR);

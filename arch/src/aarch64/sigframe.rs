@@ -152,14 +152,9 @@ pub fn build(delivery: &Delivery<'_>) -> Result<Frame, Errno> {
 }
 
 fn head(delivery: &Delivery<'_>) -> RtSigframe {
-    let regs = delivery.regs;
     let mcontext = Sigcontext {
         fault_address: delivery.fault.unwrap_or_default().address,
-        regs: regs.x,
-        sp: regs.sp,
-        pc: regs.pc,
-        pstate: regs.pstate,
-        pad: 0,
+        ..save(delivery.regs)
     };
     RtSigframe {
         info: *delivery.info,
@@ -170,6 +165,45 @@ fn head(delivery: &Delivery<'_>) -> RtSigframe {
             ..Ucontext::default()
         },
     }
+}
+
+/// Registers as a frame holds them; nothing of a fault.
+#[must_use]
+pub const fn save(regs: &Regs) -> Sigcontext {
+    Sigcontext {
+        fault_address: 0,
+        regs: regs.x,
+        sp: regs.sp,
+        pc: regs.pc,
+        pstate: regs.pstate,
+        pad: 0,
+    }
+}
+
+/// Registers out of a frame, sanitised; `present` gives what frames do not hold.
+#[must_use]
+pub fn restore_regs(present: &Regs, saved: &Sigcontext) -> Regs {
+    let mut regs = Regs {
+        x: saved.regs,
+        sp: saved.sp,
+        pc: saved.pc,
+        pstate: saved.pstate & PSTATE_USER,
+        ..*present
+    };
+    regs.forget_syscall();
+    regs.sanitize();
+    regs
+}
+
+/// The records of a frame with this FP state, as they lie at address `at`.
+#[must_use]
+pub fn records_area(fp: &FpState, at: u64) -> Vec<u8> {
+    records::Records::new(fp, 0).to_bytes(at)
+}
+
+/// The exception syndrome in the records at `at`, if there is one.
+pub fn syndrome(at: Addr, read: &mut Reader<'_>) -> Option<u64> {
+    records::syndrome(at, read)
 }
 
 fn handler_regs(delivery: &Delivery<'_>, at: Addr, record_at: u64, restorer: u64) -> Regs {
@@ -216,17 +250,8 @@ pub fn parse(regs: &Regs, fp: &FpState, read: &mut Reader<'_>) -> Result<Restore
         }
         restored.set_sve(Some(sve));
     }
-    let mut regs = Regs {
-        x: saved.regs,
-        sp: saved.sp,
-        pc: saved.pc,
-        pstate: saved.pstate & PSTATE_USER,
-        ..*regs
-    };
-    regs.forget_syscall();
-    regs.sanitize();
     Ok(Restored {
-        regs,
+        regs: restore_regs(regs, saved),
         fp: restored,
         mask: frame.uc.sigmask.difference(SigSet::UNBLOCKABLE),
         altstack: frame.uc.stack,

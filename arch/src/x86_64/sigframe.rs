@@ -224,7 +224,9 @@ fn ucontext(delivery: &Delivery<'_>, fp_at: u64) -> Ucontext {
     }
 }
 
-fn save(regs: &Regs) -> Sigcontext {
+/// Registers as a frame holds them; nothing of a fault.
+#[must_use]
+pub fn save(regs: &Regs) -> Sigcontext {
     Sigcontext {
         r8_15: [
             regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
@@ -262,7 +264,8 @@ fn handler_regs(delivery: &Delivery<'_>, at: Addr) -> Regs {
 
 /// The FP area of a frame: the state, the marks around it, and the components
 /// that the machine may have left out of `XSTATE_BV` though programs look at them.
-fn fp_area(fp: &FpState) -> Vec<u8> {
+#[must_use]
+pub fn fp_area(fp: &FpState) -> Vec<u8> {
     let layout = fp.layout();
     let size = layout.frame_size;
     let mut bytes = fp.as_bytes().get(..size).unwrap_or_default().to_vec();
@@ -299,7 +302,8 @@ pub fn parse(regs: &Regs, fp: &FpState, read: &mut Reader<'_>) -> Result<Restore
     read(at, &mut bytes)?;
     let frame = RtSigframe::read_from_bytes(&bytes).map_err(|_| Errno::EFAULT)?;
     let mut fp = fp.clone();
-    restore_fp(&mut fp, Addr(frame.uc.mcontext.fpstate), read)?;
+    let most = fp.layout().frame_size;
+    restore_fp(&mut fp, Addr(frame.uc.mcontext.fpstate), most, read)?;
     Ok(Restored {
         regs: restore_regs(regs, &frame.uc.mcontext),
         fp,
@@ -308,7 +312,9 @@ pub fn parse(regs: &Regs, fp: &FpState, read: &mut Reader<'_>) -> Result<Restore
     })
 }
 
-fn restore_regs(present: &Regs, saved: &Sigcontext) -> Regs {
+/// Registers out of a frame, sanitised; `present` gives what frames do not hold.
+#[must_use]
+pub fn restore_regs(present: &Regs, saved: &Sigcontext) -> Regs {
     let [r8, r9, r10, r11, r12, r13, r14, r15] = saved.r8_15;
     let mut regs = Regs {
         r15,
@@ -336,8 +342,18 @@ fn restore_regs(present: &Regs, saved: &Sigcontext) -> Regs {
     regs
 }
 
+/// FP state out of a frame that the host's kernel made, whose FP area is at `at`. That may
+/// be larger than those of [`build`]: it can have room for components that are given on
+/// demand, which nobody here asks for.
+pub fn host_fp(at: Addr, read: &mut Reader<'_>) -> Result<FpState, Errno> {
+    let mut fp = FpState::new();
+    let most = fp.as_bytes().len();
+    restore_fp(&mut fp, at, most, read)?;
+    Ok(fp)
+}
+
 /// As on Linux, an area whose marks are wrong counts as FXSAVE's alone.
-fn restore_fp(fp: &mut FpState, at: Addr, read: &mut Reader<'_>) -> Result<(), Errno> {
+fn restore_fp(fp: &mut FpState, at: Addr, most: usize, read: &mut Reader<'_>) -> Result<(), Errno> {
     let layout = *fp.layout();
     if at == Addr::NULL {
         *fp = FpState::with_layout(layout);
@@ -350,7 +366,7 @@ fn restore_fp(fp: &mut FpState, at: Addr, read: &mut Reader<'_>) -> Result<(), E
     let size = usize_of(u64::from(sw.xstate_size));
     let marked = layout.has_xsave()
         && sw.magic1 == FP_XSTATE_MAGIC1
-        && (HEADER_END..=layout.frame_size).contains(&size)
+        && (HEADER_END..=most).contains(&size)
         && sw.extended_size >= sw.xstate_size;
     if !marked || !ends_with_magic2(at, size, read)? {
         return fp.restore(&legacy, super::fp::FEATURES_FPSSE);

@@ -14,6 +14,7 @@ mod heap;
 pub(crate) mod kvm;
 mod memfile;
 mod names;
+mod notify;
 mod poll;
 pub mod report;
 mod runtime;
@@ -41,6 +42,9 @@ pub(crate) use memfile::{pread_raw, pwrite_raw};
 pub use names::{
     SetTime, Unlink, chmod, chmod_path, chown, get_xattr, link_at, link_file, list_xattr, mkdir_at,
     mknod_at, remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
+};
+pub(crate) use notify::{
+    Listener, MSEAL, Notification, RULES as NOTIFY_RULES, can_seal, learn_kernel, pidfd, yield_now,
 };
 pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
 pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};

@@ -3,17 +3,13 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 
-use super::files::FileTable;
 use super::shared::Shared;
-use crate::stub::Op;
-use crate::stub::family::{MEMORY_NR, SHARED_FIXED};
+use crate::stub::changes;
+use crate::stub::family::MEMORY_NR;
 use crate::stub::keeper::Keeper;
 use crate::stub::ranges::Ranges;
 use crate::sync::lock;
-use crate::{AddressSpace, Backing, Change, CloneSpace, Fill, Limits, PlatformError, Prot};
-
-/// MAP_POPULATE.
-const POPULATE: u64 = 0x8000;
+use crate::{AddressSpace, Backing, Change, CloneSpace, Limits, PlatformError};
 
 /// See the module.
 pub(super) struct Space {
@@ -33,61 +29,6 @@ impl Space {
             mapped: Mutex::default(),
         })
     }
-
-    /// The host calls for one change; the set of mapped ranges changes with them.
-    fn plan(
-        &self,
-        change: &Change<'_>,
-        mapped: &mut Ranges,
-        files: &mut Option<std::sync::MutexGuard<'_, FileTable>>,
-        ops: &mut Vec<Op>,
-    ) -> Result<(), PlatformError> {
-        match *change {
-            Change::Map {
-                at,
-                len,
-                ref backing,
-                prot,
-                fill,
-            } => {
-                let range = self.limits.range(at, len)?;
-                let (number, offset) = match *backing {
-                    Backing::Memory { offset } => (MEMORY_NR, offset),
-                    Backing::Host { file, offset } => {
-                        let number = match files {
-                            Some(files) => files.number(&self.shared, file)?,
-                            // `apply` takes the table whenever there is such a change.
-                            None => return Ok(()),
-                        };
-                        (number, offset)
-                    }
-                };
-                let populate = if fill == Fill::Now { POPULATE } else { 0 };
-                let flags = SHARED_FIXED | populate;
-                let args = [at.0, len, host_prot(prot), flags, u64::from(number), offset];
-                ops.push(Op::new(libc::SYS_mmap, args));
-                mapped.insert(range);
-            }
-            Change::Protect { at, len, prot } => {
-                for part in mapped.within(self.limits.range(at, len)?) {
-                    let len = part.end.saturating_sub(part.start);
-                    let args = [part.start, len, host_prot(prot)];
-                    ops.push(Op::new(libc::SYS_mprotect, args));
-                }
-            }
-            Change::Unmap { at, len } => {
-                if mapped.remove(self.limits.range(at, len)?) {
-                    ops.push(Op::new(libc::SYS_munmap, [at.0, len]));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Protection bits as mmap(2) has them.
-fn host_prot(prot: Prot) -> u64 {
-    u64::from(prot.bits())
 }
 
 impl AddressSpace for Space {
@@ -108,7 +49,17 @@ impl AddressSpace for Space {
             let with_files = part.iter().any(shows_file);
             let mut files = with_files.then(|| lock(&self.shared.files));
             for change in part {
-                self.plan(change, &mut mapped, &mut files, &mut ops)?;
+                changes::plan(change, self.limits, &mut mapped, &mut ops, |backing| {
+                    match (backing, &mut files) {
+                        (Backing::Host { file, offset }, Some(files)) => {
+                            Ok((files.number(&self.shared, file)?, *offset))
+                        }
+                        // The table was taken if there is a file.
+                        (Backing::Memory { offset } | Backing::Host { offset, .. }, _) => {
+                            Ok((MEMORY_NR, *offset))
+                        }
+                    }
+                })?;
             }
             if !ops.is_empty() {
                 self.keeper.request(

@@ -107,11 +107,7 @@ impl Control {
     /// Writes a request of at most [`layout::MAX_OPS`] operations, to be answered on
     /// these descriptors of the stubs, and wakes the keeper.
     pub(crate) fn post(&self, slot: Slot, ops: &[Op], result: u32, event: u32) {
-        let words = ops.iter().flat_map(Op::words);
-        for (index, word) in words.take(layout::MAX_OPS.saturating_mul(7)).enumerate() {
-            let at = layout::OPS.saturating_add(index.saturating_mul(8));
-            self.word(slot, at).store(word, Ordering::Relaxed);
-        }
+        self.write_ops(slot, ops);
         let count = u32::try_from(ops.len().min(layout::MAX_OPS)).unwrap_or(0);
         self.half(slot, layout::COUNT)
             .store(count, Ordering::Relaxed);
@@ -125,6 +121,15 @@ impl Control {
         let (at, wake) = (sequence.as_ptr(), libc::FUTEX_WAKE);
         // SAFETY: [control-page] the word's address, which the kernel uses as a name.
         let _ = check_long(unsafe { libc::syscall(libc::SYS_futex, at, wake, 1) });
+    }
+
+    /// Writes operations, at most [`layout::MAX_OPS`].
+    pub(crate) fn write_ops(&self, slot: Slot, ops: &[Op]) {
+        let words = ops.iter().flat_map(Op::words);
+        for (index, word) in words.take(layout::MAX_OPS.saturating_mul(7)).enumerate() {
+            let at = layout::OPS.saturating_add(index.saturating_mul(8));
+            self.word(slot, at).store(word, Ordering::Relaxed);
+        }
     }
 
     /// Stores eight bytes at a byte offset (a multiple of 8) of the scratch page.

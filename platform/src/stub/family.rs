@@ -78,7 +78,6 @@ pub(crate) enum Table {
     /// All have one.
     Shared,
     /// Each has its own; a copy of its maker's at first.
-    #[expect(dead_code, reason = "for platforms that put descriptors into tables")]
     Own,
 }
 

@@ -4,6 +4,7 @@
 //! It is kept on the core of whoever asks it: that one does nothing but wait for the
 //! answer, and waking a sleeper on another core costs more than most requests.
 
+use std::any::Any;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -133,8 +134,13 @@ impl Keeper {
 
     /// Ends the whole process; it is reaped when it is gone.
     pub(crate) fn kill(&self, family: &Family) {
+        self.kill_keeping(family, None);
+    }
+
+    /// The same; `kept` is dropped when it is gone.
+    pub(crate) fn kill_keeping(&self, family: &Family, kept: Option<Box<dyn Any + Send>>) {
         let _ = host::signal_process(self.pid, libc::SIGKILL);
-        family.bury(self.pid, self.slot, None);
+        family.bury(self.pid, self.slot, kept);
     }
 
     /// Ends the whole process and waits for that.

@@ -8,6 +8,7 @@
 //! requests, plus futex, lseek, write, ppoll, exit and exit_group. getppid is made as a check:
 //! it fails if its result is not its first argument.
 
+pub(crate) mod changes;
 pub(crate) mod channel;
 pub(crate) mod control;
 pub(crate) mod family;
@@ -128,6 +129,18 @@ pub(crate) fn image(place: Place, boot: &[Op]) -> Vec<u8> {
     let mut file = header(place);
     file.resize(layout::PAGE, 0);
     file.append(&mut page);
+    file
+}
+
+/// The same with more in the code page, at these offsets.
+pub(crate) fn image_with(place: Place, boot: &[Op], parts: &[(usize, &[u8])]) -> Vec<u8> {
+    let mut file = image(place, boot);
+    for (offset, part) in parts {
+        let at = layout::PAGE.saturating_add(*offset);
+        for (to, from) in file.iter_mut().skip(at).zip(*part) {
+            *to = *from;
+        }
+    }
     file
 }
 

@@ -10,7 +10,8 @@ use platform::host::setup::{self, Namespaces};
 use platform::host::{self, HostFile};
 use platform::memory::MemoryFile;
 use platform::ptrace::{Nullify, Options, Ptrace};
-use platform::{Backing, Change, Exit, Fill, Platform, Prot};
+use platform::seccomp::Seccomp;
+use platform::{Backing, Change, Exit, Fill, Platform, PlatformError, Prot};
 
 use super::code;
 use super::harness::{DATA, Guest, next_call};
@@ -18,18 +19,28 @@ use super::harness::{DATA, Guest, next_call};
 /// Somebody who owns nothing.
 const NOBODY: u32 = 65_534;
 
-/// Runs `sentry` in a new process of this program.
+/// Tells the inner half which platform to take.
+const PLATFORM: &str = "RINGFENCE_CONTRACT_PLATFORM";
+
+/// Runs `sentry` in a new process of this program, once for each platform with stubs.
 fn run(sentry: &str) {
+    for platform in ["ptrace", "seccomp"] {
+        run_on(sentry, platform);
+    }
+}
+
+fn run_on(sentry: &str, platform: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "--test-threads=1"])
         .arg(format!("contract::confined::{sentry}"))
+        .env(PLATFORM, platform)
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("all done"),
-        "{sentry}: {:?}\n{said}\n{}",
+        "{sentry} on {platform}: {:?}\n{said}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
@@ -38,7 +49,16 @@ fn run(sentry: &str) {
 /// What a sentry does, confined to the calls that it and its platform have rules for.
 fn confined_work(nullify: Nullify) {
     let memory = MemoryFile::create(64 << 20).unwrap();
-    let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
+    let platform = match std::env::var(PLATFORM).as_deref() {
+        Ok("seccomp") => match Seccomp::start(&memory) {
+            Err(PlatformError::Unavailable(why)) => {
+                println!("\nskipped: {why}: all done");
+                std::process::exit(0);
+            }
+            started => started.unwrap(),
+        },
+        _ => Ptrace::start(&memory, Options { nullify }).unwrap(),
+    };
     let file = host::memfd_create(c"shown").unwrap();
     std::io::Write::write_all(
         &mut std::fs::File::from(file.try_clone().unwrap()),

@@ -27,11 +27,27 @@ pub(crate) struct Guest {
 
 /// Every platform of this host, in each way it can run.
 pub(crate) fn on_all(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
-    on_ptrace(&test);
+    on_stubs(&test);
     on_kvm(test);
 }
 
-/// The platform with stub processes, in each way it can run.
+/// The platforms with stub processes.
+fn on_stubs(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    on_ptrace(&test);
+    on_seccomp(test);
+}
+
+/// User notification, where this host has it.
+fn on_seccomp(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    let memory = MemoryFile::create(64 << 20).unwrap();
+    match platform::seccomp::Seccomp::start(&memory) {
+        Ok(platform) => test(platform, memory),
+        Err(PlatformError::Unavailable(why)) => eprintln!("skipped: seccomp: {why}"),
+        Err(error) => panic!("seccomp: {error}"),
+    }
+}
+
+/// ptrace, in each way it can run.
 fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     for nullify in [Nullify::Sysemu, Nullify::Getpid] {
         let memory = MemoryFile::create(64 << 20).unwrap();
@@ -57,7 +73,7 @@ pub(crate) fn with_guest(code: &[u8], test: impl Fn(&Guest)) {
 
 /// The same where spaces are stub processes, for cases about these.
 pub(crate) fn with_stubs(code: &[u8], test: impl Fn(&Guest)) {
-    on_ptrace(|platform, memory| test(&Guest::new(platform, memory, code)));
+    on_stubs(|platform, memory| test(&Guest::new(platform, memory, code)));
 }
 
 /// The same on KVM alone, for cases about virtual machines.

@@ -96,6 +96,8 @@ pub(crate) enum PlatformChoice {
     Auto,
     /// Traced stub processes; runs anywhere.
     Ptrace,
+    /// Stub processes whose seccomp filters hand system calls over; takes Linux 5.19.
+    Seccomp,
     /// A virtual machine; takes /dev/kvm.
     Kvm,
 }
@@ -185,6 +187,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
     Ok(Plan {
         platform: match arguments.platform {
             PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
+            PlatformChoice::Seccomp => PlatformKind::Seccomp,
             PlatformChoice::Kvm => PlatformKind::Kvm,
         },
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),

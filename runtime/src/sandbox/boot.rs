@@ -13,6 +13,7 @@ use platform::host::{self, SENTRY_RULES};
 use platform::kvm::Kvm;
 use platform::memory::MemoryFile;
 use platform::ptrace::{Options, Ptrace};
+use platform::seccomp::Seccomp;
 use sentry::kernel::{Config, Init, Kernel};
 use sentry::procfs::ProcFs;
 use sentry::task::{FirstProgram, FsContext, Limits, Sessions, StartError, TASK_STACK};
@@ -115,12 +116,13 @@ fn start_platform(
 ) -> Result<Arc<dyn Platform>, Failure> {
     let (name, started) = match kind {
         PlatformKind::Ptrace(nullify) => ("ptrace", Ptrace::start(memory, Options { nullify })),
+        PlatformKind::Seccomp => ("seccomp", Seccomp::start(memory)),
         PlatformKind::Kvm => ("kvm", Kvm::start(memory)),
     };
     let platform = started.map_err(|error| {
         let hint = match kind {
             PlatformKind::Ptrace(_) => "",
-            PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
+            PlatformKind::Seccomp | PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
         };
         Failure::own(format!("cannot start the platform {name}: {error}{hint}"))
     })?;

@@ -35,6 +35,8 @@ pub(crate) use identity::{Identity, RunAs};
 pub(crate) enum PlatformKind {
     /// Traced stub processes; how a system call is kept from the host.
     Ptrace(Nullify),
+    /// Stub processes whose filters hand system calls over.
+    Seccomp,
     /// A virtual machine.
     Kvm,
 }

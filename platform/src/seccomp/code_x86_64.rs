@@ -1,0 +1,140 @@
+//! The code of program threads and mappers in stubs, for x86-64.
+//!
+//! None of it reads memory that a program can write but through `rt_sigreturn`, which
+//! restores registers. A call that comes back though it must not (the sentry is gone)
+//! ends the process: all signals are blocked there, so `ud2` is fatal.
+
+use std::arch::global_asm;
+
+use super::layout;
+use crate::stub::layout as keeper;
+
+global_asm!(
+    ".pushsection .rodata.ringfence_notify,\"a\",@progbits",
+    ".p2align 6",
+    ".hidden ringfence_notify_start",
+    ".globl ringfence_notify_start",
+    "ringfence_notify_start:",
+
+    // A new program thread. rsp: the ucontext of its first frame.
+    ".hidden ringfence_notify_thread",
+    ".globl ringfence_notify_thread",
+    "ringfence_notify_thread:",
+    "lea rdx, [rip + ringfence_notify_start + {PROGRAM}]",
+    "mov edi, {SET_FILTER}",
+    "mov esi, {FILTER_FLAGS}",
+    "mov eax, {SECCOMP}",
+    "syscall",
+    "test rax, rax",
+    "js 9f",
+    "xor edi, edi",
+    "mov rdx, rsp",
+    "jmp 3f",
+
+    // Every signal's handler: what frames do not hold goes to the start of the data area.
+    // rdi, rsi, rdx: number, siginfo, ucontext (AMD64 ABI, signal handlers).
+    ".hidden ringfence_notify_handler",
+    ".globl ringfence_notify_handler",
+    "ringfence_notify_handler:",
+    "mov rcx, rsp",
+    "and rcx, -{AREA}",
+    "rdfsbase rax",
+    "mov [rcx + {TLS}], rax",
+    "rdgsbase rax",
+    "mov [rcx + {GS}], rax",
+    "add rsp, 8",
+    // The one canonical stop. The sentry lets this call pass.
+    "3: mov eax, {SIGRETURN}",
+    "syscall",
+    ".hidden ringfence_notify_reported",
+    ".globl ringfence_notify_reported",
+    "ringfence_notify_reported:",
+    "9: ud2",
+
+    // Sets what frames do not hold; rsp is the ucontext of a second frame.
+    ".hidden ringfence_notify_bases",
+    ".globl ringfence_notify_bases",
+    "ringfence_notify_bases:",
+    "wrfsbase rdi",
+    "wrgsbase rsi",
+    "jmp 3b",
+
+    // A thread that is sent here ends. The sentry lets this call pass.
+    ".hidden ringfence_notify_exit",
+    ".globl ringfence_notify_exit",
+    "ringfence_notify_exit:",
+    "xor edi, edi",
+    "mov eax, {EXIT}",
+    "syscall",
+    ".hidden ringfence_notify_exited",
+    ".globl ringfence_notify_exited",
+    "ringfence_notify_exited:",
+    "ud2",
+
+    // The mapper: asks for operations with the result of the last ones.
+    // rbx its page, r12 next operation, r13 end of the operations.
+    ".hidden ringfence_notify_mapper",
+    ".globl ringfence_notify_mapper",
+    "ringfence_notify_mapper:",
+    "lea rbx, [rip + ringfence_notify_start + {MAPPER_PAGE}]",
+    "lea rdx, [rip + ringfence_notify_start + {MAPPER_PROGRAM}]",
+    "mov edi, {SET_FILTER}",
+    "mov esi, {FILTER_FLAGS}",
+    "mov eax, {SECCOMP}",
+    "syscall",
+    "test rax, rax",
+    "js 9b",
+    "xor edi, edi",
+    "4: mov eax, {REQUEST}",
+    "syscall",
+    "cmp rax, {MAX_OPS}",
+    "ja 9b",
+    "lea r12, [rbx + {OPS}]",
+    "imul rax, rax, {OP}",
+    "lea r13, [r12 + rax]",
+    "5: cmp r12, r13",
+    "jae 6f",
+    "mov rax, [r12]",
+    "mov rdi, [r12 + 8]",
+    "mov rsi, [r12 + 16]",
+    "mov rdx, [r12 + 24]",
+    "mov r10, [r12 + 32]",
+    "mov r8, [r12 + 40]",
+    "mov r9, [r12 + 48]",
+    "syscall",
+    "cmp rax, -4095",
+    "jae 7f",
+    "add r12, {OP}",
+    "jmp 5b",
+    "6: xor edi, edi",
+    "jmp 4b",
+    // An error: where and which, as keepers tell it.
+    "7: neg rax",
+    "mov rdi, r12",
+    "sub rdi, rbx",
+    "shl rdi, {ERRNO_BITS}",
+    "or rdi, rax",
+    "bts rdi, {FAILED_BIT}",
+    "jmp 4b",
+    ".hidden ringfence_notify_end",
+    ".globl ringfence_notify_end",
+    "ringfence_notify_end:",
+    ".popsection",
+    PROGRAM = const layout::PROGRAM - layout::CODE,
+    MAPPER_PROGRAM = const layout::MAPPER_PROGRAM - layout::CODE,
+    MAPPER_PAGE = const layout::MAPPER_PAGE - layout::CODE,
+    AREA = const layout::AREA,
+    TLS = const layout::TLS,
+    GS = const super::super::machine::GS,
+    REQUEST = const layout::REQUEST,
+    SET_FILTER = const libc::SECCOMP_SET_MODE_FILTER,
+    FILTER_FLAGS = const layout::FILTER_FLAGS,
+    SECCOMP = const libc::SYS_seccomp,
+    SIGRETURN = const libc::SYS_rt_sigreturn,
+    EXIT = const libc::SYS_exit,
+    OPS = const keeper::OPS,
+    OP = const keeper::OP_SIZE,
+    MAX_OPS = const keeper::MAX_OPS,
+    ERRNO_BITS = const keeper::ERRNO_BITS,
+    FAILED_BIT = const keeper::FAILED_BIT,
+);

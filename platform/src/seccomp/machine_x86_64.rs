@@ -1,0 +1,199 @@
+//! Signal frames in data areas on x86-64: registers and FP state of a stopped thread.
+
+use arch::abi::num::{low32, u64_of};
+use arch::abi::signal::StackT;
+use arch::abi::{Addr, Errno, SigSet};
+use arch::sigframe::{self, Ucontext};
+use arch::{FpState, Regs};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::areas::Area;
+use super::layout;
+
+/// The convention of `syscall` in 64-bit mode: AUDIT_ARCH_X86_64.
+pub(super) const AUDIT_ARCH: u32 = 0xc000_003e;
+/// `rt_sigreturn`.
+pub(super) const SIGRETURN: u32 = arch::current::layout::NR_RT_SIGRETURN;
+/// From a thread's stack pointer in the stop to its ucontext.
+pub(super) const SP_FROM_UC: u64 = 0;
+
+/// Slot in a data area: the GS base.
+pub(super) const GS: usize = 8;
+/// In a data area: FP state that the sentry sets.
+const FP: usize = 8192;
+/// Vector of the general protection fault.
+pub(super) const PROTECTION: u32 = 13;
+/// The page faults' vector.
+const PAGE_FAULT: u64 = 14;
+
+/// What a frame tells of the fault that made it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause {
+    /// Number of the exception.
+    pub(super) vector: u32,
+    /// What was tried, if it was a page fault.
+    pub(super) access: Option<crate::Access>,
+}
+
+/// The machine has what the stub's code needs: FSGSBASE (AT_HWCAP2, bit 1).
+pub(super) fn missing() -> Option<&'static str> {
+    /// AT_HWCAP2.
+    const HWCAP2: u64 = 26;
+    let there = crate::host::auxiliary(HWCAP2).is_some_and(|bits| bits & 2 != 0);
+    (!there).then_some("the kernel or the processor lacks FSGSBASE")
+}
+
+/// A stopped thread's ucontext.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Saved(Ucontext);
+
+impl Saved {
+    /// Copies it out of an area. `EFAULT`: it is not inside.
+    pub(super) fn read(area: &Area, at: u64) -> Result<Self, Errno> {
+        let mut saved = Ucontext::new_zeroed();
+        area.read(at, saved.as_mut_bytes())?;
+        Ok(Self(saved))
+    }
+
+    /// General registers. `present` gives what frames do not hold.
+    pub(super) fn regs(&self, area: &Area, present: &Regs) -> Regs {
+        let mut regs = sigframe::restore_regs(present, &self.0.mcontext);
+        regs.fs_base = area.load(layout::TLS);
+        regs.gs_base = area.load(GS);
+        regs
+    }
+
+    /// The instruction pointer alone.
+    pub(super) fn ip(&self) -> Addr {
+        Addr(self.0.mcontext.rip)
+    }
+
+    /// Why the signal came.
+    pub(super) fn cause(&self, _area: &Area) -> Cause {
+        let saved = &self.0.mcontext;
+        // Intel SDM vol. 3, 4.7: bit 1 write, bit 4 instruction fetch.
+        let access = if saved.err & 1 << 4 != 0 {
+            crate::Access::Execute
+        } else if saved.err & 1 << 1 != 0 {
+            crate::Access::Write
+        } else {
+            crate::Access::Read
+        };
+        Cause {
+            vector: low32(saved.trapno),
+            access: (saved.trapno == PAGE_FAULT).then_some(access),
+        }
+    }
+
+    /// Puts registers in, without what frames do not hold.
+    pub(super) fn set_regs(&mut self, regs: &Regs) {
+        let old = self.0.mcontext;
+        self.0.mcontext = sigframe::Sigcontext {
+            err: old.err,
+            trapno: old.trapno,
+            cr2: old.cr2,
+            fpstate: old.fpstate,
+            ..sigframe::save(regs)
+        };
+        self.0.flags |= sigframe::UC_SIGCONTEXT_SS | sigframe::UC_STRICT_RESTORE_SS;
+    }
+
+    /// Puts FP state in, which is written to its own place in the area.
+    pub(super) fn set_fp(
+        &mut self,
+        area: &Area,
+        base: u64,
+        _at: u64,
+        fp: &FpState,
+    ) -> Result<(), Errno> {
+        area.write(u64_of(FP), &sigframe::fp_area(fp))?;
+        self.0.mcontext.fpstate = base.saturating_add(u64_of(FP));
+        self.0.flags |= sigframe::UC_FP_XSTATE;
+        Ok(())
+    }
+
+    /// Which signals are blocked, and the area's own stack for them.
+    pub(super) fn set_signals(&mut self, base: u64, mask: SigSet) {
+        self.0.sigmask = mask;
+        self.0.stack = stack(base);
+    }
+
+    /// Copies it into an area.
+    pub(super) fn write(&self, area: &Area, at: u64) -> Result<(), Errno> {
+        area.write(at, self.0.as_bytes())
+    }
+}
+
+/// Makes the frame of the program's registers a second one, and gives the first: it goes
+/// to the stub's `code` that sets the bases and stops again.
+pub(super) fn second(
+    saved: &Saved,
+    area: &Area,
+    base: u64,
+    regs: &Regs,
+    code: u64,
+) -> Result<Saved, Errno> {
+    let at = u64_of(layout::SECOND);
+    saved.write(area, at)?;
+    let uc = base.saturating_add(at);
+    let mut first = *saved;
+    let mut go = Regs::new_program(Addr(code), Addr(uc));
+    (go.rdi, go.rsi, go.rdx) = (regs.fs_base, regs.gs_base, uc);
+    first.set_regs(&go);
+    // Initial FP state on the way; the program's is the second frame's.
+    first.0.mcontext.fpstate = 0;
+    Ok(first)
+}
+
+/// Whether the thread has other bases than these.
+pub(super) fn needs_bases(area: &Area, regs: &Regs) -> bool {
+    (area.load(layout::TLS), area.load(GS)) != (regs.fs_base, regs.gs_base)
+}
+
+/// FP state of a stopped thread; `read` takes the stub's addresses.
+pub(super) fn read_fp(
+    saved: &Saved,
+    _uc: u64,
+    read: &mut arch::frame::Reader<'_>,
+) -> Result<FpState, Errno> {
+    sigframe::host_fp(Addr(saved.0.mcontext.fpstate), read)
+}
+
+/// The kernel's `struct sigaction` with the stub's handler.
+pub(super) fn action(handler: u64) -> [u64; 4] {
+    [
+        handler,
+        super::start::ACTION_FLAGS | 0x0400_0000,
+        handler,
+        u64::MAX,
+    ]
+}
+
+fn stack(base: u64) -> StackT {
+    StackT {
+        sp: base.saturating_add(u64_of(layout::STACK)),
+        size: u64_of(layout::AREA - layout::STACK),
+        ..StackT::default()
+    }
+}
+
+/// The frame that a new thread starts with, at offset `at` of its area: zero registers,
+/// initial FP state.
+pub(super) fn start_frame(area: &Area, base: u64, at: u64) -> Result<(), Errno> {
+    let mut saved = Saved(Ucontext::new_zeroed());
+    saved.set_regs(&Regs::new_program(Addr::NULL, Addr::NULL));
+    saved.set_signals(base, SigSet(0));
+    saved.write(area, at)
+}
+
+/// Takes back what the kernel did for a function of the vsyscall page at `at`: it
+/// returned from it. The result register, which such a call changes, is lost.
+pub(super) fn undo_vsyscall(regs: &mut Regs, at: Addr) {
+    regs.set_ip(at);
+    regs.rsp = regs.rsp.wrapping_sub(8);
+}
+
+/// Makes the registers those of a thread in call `nr`. Arguments are where they were.
+pub(super) fn show_call(regs: &mut Regs, nr: u32, _first: u64) {
+    regs.set_syscall_number(nr);
+}

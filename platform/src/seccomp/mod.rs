@@ -1,0 +1,139 @@
+//! The seccomp platform: programs run in stub processes whose filters hand every system
+//! call to the sentry, by user notification: seccomp_unotify(2).
+//!
+//! A stub process has three kinds of threads. The *keeper* (`crate::stub`), its leader,
+//! makes threads and forks on request; it has the base filter alone. The *mapper* carries
+//! out changes of mappings. *Program threads* run the guest's code; each is served by the
+//! host thread that runs its context. The last two have a filter and a listener each.
+//!
+//! **The canonical stop** is a thread that waits in `rt_sigreturn`, at one instruction of
+//! the stub: a new thread before its first instruction, and every signal's handler (faults,
+//! exceptions, interrupts). All registers are in a signal frame in the thread's data area,
+//! where the sentry reads and changes them; then it lets the call pass, and the kernel
+//! restores everything. A thread in a call is brought there by a signal sent before the
+//! answer.
+//!
+//! # Why a program cannot get out
+//!
+//! 1. Every call of a program thread is notified, by whatever convention and from whatever
+//!    address (calls into the vsyscall page raise SIGSYS). The sentry lets pass only two,
+//!    by the kernel's word on number, convention and address: `rt_sigreturn` at the stub's
+//!    own instruction, and `exit` at its own when it ends a thread (`StubThread::pass`).
+//!    Letting pass skips all filters, so these two must be harmless whoever jumps there.
+//! 2. Jumping into the stub's code gives the caller its own filter, whatever the code does.
+//!    No test of an address is a boundary; it only tells stops from calls.
+//! 3. `rt_sigreturn` with a forged frame sets the thread's own registers, FP state, signal
+//!    mask and alternate stack; the kernel forces user mode on it. A thread that blocks the
+//!    interrupt does not obey and its process is ended; it cannot make a call unseen.
+//! 4. Keeper and mapper use registers, the code page (sealed where the kernel can, mapped
+//!    without write access) and pages that are read-only in stubs. A program can write none
+//!    of these, cannot map, and cannot signal: all that would be calls. Between clone and
+//!    its filter a thread runs the code page's instructions on registers it inherited. A
+//!    keeper's answers come from its registers, a mapper's are arguments of a notification.
+//! 5. Data areas are written by the whole process. What is read there is the program's
+//!    claim: copied once, used as register contents, and an address only if it lies in the
+//!    thread's own area. An area belongs to one process until that is reaped.
+//! 6. A forged stop is the same as the program raising that signal.
+//! 7. Mappings come from the sentry's requests, below what guests are allowed; a request
+//!    that fails is an error of the space. A stub that dies is an error of its contexts.
+//! 8. When the sentry dies, so do stubs: PR_SET_PDEATHSIG, renewed after each fork. Their
+//!    calls fail meanwhile, and stops run onto an undefined instruction.
+//!
+//! Needs Linux 5.19, and FSGSBASE on x86-64. Lock order: see `shared`.
+
+mod areas;
+mod code;
+mod context;
+mod exits;
+mod files;
+mod filter;
+mod kick;
+mod layout;
+#[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
+mod machine;
+mod mapper;
+mod shared;
+mod space;
+mod start;
+mod thread;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use self::context::SeccompContext;
+use self::shared::Shared;
+use self::space::Space;
+use crate::host::{self, HostRule};
+use crate::memory::MemoryFile;
+use crate::{AddressSpace, Context, Limits, Platform, PlatformError};
+
+/// See the module.
+pub struct Seccomp {
+    shared: Arc<Shared>,
+    cpus: NonZeroUsize,
+}
+
+impl Seccomp {
+    /// Starts the zygote. To be called before confinement, by the process's main
+    /// thread or one that lives as long: stubs die with it. `memory` is what spaces
+    /// can show. `Unavailable`: the host cannot do it.
+    pub fn start(memory: &Arc<MemoryFile>) -> Result<Arc<dyn Platform>, PlatformError> {
+        let shared = start::start(memory)?;
+        // Whether listeners can be had shows with the first process.
+        Space::empty(&shared).map_err(|error| {
+            PlatformError::Unavailable(format!(
+                "a stub cannot hand over its system calls ({error}): this needs Linux 5.19, \
+                 and that no container runtime around has a listener of its own"
+            ))
+        })?;
+        Ok(Arc::new(Self {
+            shared,
+            cpus: host::cpu_count(),
+        }))
+    }
+}
+
+impl Platform for Seccomp {
+    fn name(&self) -> &'static str {
+        "seccomp"
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
+        Ok(Arc::new(Space::empty(&self.shared)?))
+    }
+
+    fn new_context(
+        &self,
+        space: &Arc<dyn AddressSpace>,
+    ) -> Result<Box<dyn Context>, PlatformError> {
+        Ok(Box::new(SeccompContext::new(space)?))
+    }
+
+    fn host_rules(&self) -> &'static [&'static [HostRule]] {
+        RULES
+    }
+
+    fn barrier(&self) -> Result<(), PlatformError> {
+        host::barrier().map_err(|errno| PlatformError::Host {
+            what: "membarrier",
+            errno,
+        })
+    }
+
+    fn cpus(&self) -> NonZeroUsize {
+        self.cpus
+    }
+
+    fn requests(&self) -> u64 {
+        self.shared.family.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// Host calls of this platform after confinement.
+pub const RULES: &[&[HostRule]] = &[host::NOTIFY_RULES];

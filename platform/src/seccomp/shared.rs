@@ -1,0 +1,40 @@
+//! What all spaces and contexts of one platform instance share.
+
+use std::sync::Arc;
+
+use super::areas::Areas;
+use crate::Limits;
+use crate::memory::MemoryFile;
+use crate::stub::control::{Control, Slot};
+use crate::stub::family::{Family, OWN_NR};
+
+/// The data areas' file in the stubs' tables.
+pub(super) const AREAS_NR: u32 = OWN_NR;
+/// The file of mappers' pages, opened for reading only.
+pub(super) const MAPS_NR: u32 = OWN_NR + 1;
+/// The descriptor that a new listener gets: the lowest that is free.
+pub(super) const LISTENER_NR: i32 = 0;
+
+/// Lock order: a space's ranges, its files, its mapper; a space's `making`, then the
+/// family's; a context's wish to be interrupted, a space's spares and areas each alone.
+pub(super) struct Shared {
+    pub(super) family: Family,
+    pub(super) limits: Limits,
+    pub(super) areas: Arc<Areas>,
+    pub(super) maps: Arc<Control>,
+    /// The stubs map its frames: it must last as long as they do.
+    pub(super) _memory: Arc<MemoryFile>,
+}
+
+/// A mapper's page. To be dropped when its process is gone.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) maps: Arc<Control>,
+    pub(super) slot: Slot,
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.maps.free_slot(self.slot);
+    }
+}
