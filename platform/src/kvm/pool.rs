@@ -85,9 +85,12 @@ impl Pool {
         }
     }
 
-    /// Whether so many pages are stale that it is worth making them usable.
+    /// Whether so many pages are stale that it is worth making them usable, or any are
+    /// while there are no others.
     pub(super) fn wants_recycling(&self) -> bool {
-        lock(&self.state).stale.len() >= STALE_MAX
+        let state = lock(&self.state);
+        let at_end = state.clean.is_empty() && state.fresh >= u64_of(self.window.len());
+        state.stale.len() >= STALE_MAX || (at_end && !state.stale.is_empty())
     }
 
     /// The host has dropped all that it derived from stale pages; `drop_all` makes it so.

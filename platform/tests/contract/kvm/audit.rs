@@ -107,18 +107,21 @@ fn machine_has(audit: &Audit, wanted: [u8; 32]) -> bool {
             let len = (slot.len - start).min(STEP + 32);
             let mut at = 0;
             while at < len {
-                let place = &mut buffer[usize_of(at)..usize_of(len)];
+                let place = buffer.get_mut(usize_of(at)..usize_of(len)).unwrap();
                 // Pages without anything behind them are skipped.
                 match own.read_at(place, slot.host + start + at) {
                     Ok(done) if done > 0 => at += u64::try_from(done).unwrap(),
                     _ => {
                         let next = (at + 1).next_multiple_of(PAGE_SIZE).min(len);
-                        buffer[usize_of(at)..usize_of(next)].fill(0);
+                        buffer
+                            .get_mut(usize_of(at)..usize_of(next))
+                            .unwrap()
+                            .fill(0);
                         at = next;
                     }
                 }
             }
-            let seen = &buffer[..usize_of(len)];
+            let seen = buffer.get(..usize_of(len)).unwrap();
             if seen
                 .windows(wanted.len())
                 .step_by(8)

@@ -1,3 +1,5 @@
 //! What only virtual machines have.
 
 mod audit;
+mod crowds;
+mod stale;
