@@ -45,7 +45,7 @@ pub(super) fn meaning(info: &SigInfo, ip: Addr, cause: Cause) -> Meaning {
             signal: u8::try_from(info.signo).unwrap_or(0),
             code,
             at,
-            vector: cause.vector,
+            vector: machine::vector(info.signo, cause),
             error: 0,
         })),
         _ => Meaning::Stray,

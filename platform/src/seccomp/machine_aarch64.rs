@@ -32,6 +32,17 @@ pub(super) struct Cause {
     pub(super) access: Option<crate::Access>,
 }
 
+/// The class of the exception behind `signal`. Frames have the syndrome of memory faults
+/// alone: for others they have none, or an older one.
+pub(super) fn vector(signal: i32, cause: Cause) -> u32 {
+    match signal {
+        libc::SIGTRAP => 0x3c,
+        libc::SIGILL => 0,
+        libc::SIGFPE => 0x2c,
+        _ => cause.vector,
+    }
+}
+
 /// What the stub's code needs is there on all machines.
 pub(super) fn missing() -> Option<&'static str> {
     None

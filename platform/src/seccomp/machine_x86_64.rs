@@ -35,6 +35,11 @@ pub(super) struct Cause {
     pub(super) access: Option<crate::Access>,
 }
 
+/// The number of the exception that made a frame.
+pub(super) fn vector(_signal: i32, cause: Cause) -> u32 {
+    cause.vector
+}
+
 /// The machine has what the stub's code needs: FSGSBASE (AT_HWCAP2, bit 1).
 pub(super) fn missing() -> Option<&'static str> {
     /// AT_HWCAP2.
