@@ -232,6 +232,12 @@ pub trait AddressSpace: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// The platform's own type of a space. `Unavailable`: it is another platform's.
+fn own_space<T: 'static>(space: &Arc<dyn AddressSpace>) -> Result<&T, PlatformError> {
+    let own = space.as_any().downcast_ref();
+    own.ok_or_else(|| PlatformError::Unavailable("a space of another platform".to_owned()))
+}
+
 /// An address space that can be copied whole.
 pub trait CloneSpace {
     /// A new space with the same mappings at the same protections. The caller has

@@ -110,7 +110,7 @@ impl KvmContext {
                 Backed::Again => Ok(None),
                 Backed::No => Ok(Some(Exit::Exception(machine::bus_error(at)))),
             },
-            Came::Exception { vector, error } => self.exception(space, vector, error).map(Some),
+            Came::Exception { vector } => self.exception(space, vector).map(Some),
             Came::Kicked => Ok(self.kick.take().then_some(Exit::Interrupted)),
             Came::Unbacked => {
                 if space.drop_unbacked()? {
@@ -123,7 +123,7 @@ impl KvmContext {
         }
     }
 
-    fn exception(&mut self, space: &Space, vector: u8, error: u64) -> Result<Exit, PlatformError> {
+    fn exception(&mut self, space: &Space, vector: u8) -> Result<Exit, PlatformError> {
         let ip = self.regs.ip();
         let vector = if machine::is_software_interrupt(vector, code_at(space, ip)) {
             machine::SOFTWARE_INTERRUPT
@@ -132,7 +132,6 @@ impl KvmContext {
         };
         let trap = machine::trap(vector, ip, || self.fp_seen().ok().cloned());
         let trap = trap.ok_or_else(|| broken(format!("exception {vector} at {:#x}", ip.0)))?;
-        let _ = error;
         Ok(Exit::Exception(Exception {
             signal: trap.signal,
             code: trap.code,
@@ -196,10 +195,7 @@ fn broken(how: String) -> PlatformError {
 
 /// The platform's own type of a space.
 pub(super) fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
-    space
-        .as_any()
-        .downcast_ref()
-        .ok_or_else(|| PlatformError::Unavailable("a space of another platform".to_owned()))
+    crate::own_space(space)
 }
 
 impl Context for KvmContext {

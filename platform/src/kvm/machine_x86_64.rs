@@ -173,7 +173,7 @@ pub(super) enum Came {
     /// A page fault at `at`; bits of `page_fault`.
     PageFault { at: Addr, error: u64 },
     /// Another exception.
-    Exception { vector: u8, error: u64 },
+    Exception { vector: u8 },
     /// Kicked; the program's registers are exact.
     Kicked,
     /// Memory that the host has no page for.
@@ -400,10 +400,7 @@ impl Cpu {
         }
         frame.restore(regs);
         if vector != PAGE_FAULT {
-            return Came::Exception {
-                vector,
-                error: frame.error,
-            };
+            return Came::Exception { vector };
         }
         // Where SYSCALL does not change the privilege level (KVM without VMX or SVM), the
         // fetch behind it is what stops: rcx and r11 are set as for a call. A program that

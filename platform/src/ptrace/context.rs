@@ -246,10 +246,7 @@ impl PtraceContext {
 
 /// The platform's own type of a space.
 fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
-    space
-        .as_any()
-        .downcast_ref()
-        .ok_or_else(|| PlatformError::Unavailable("a space of another platform".to_owned()))
+    crate::own_space(space)
 }
 
 impl Context for PtraceContext {

@@ -4,8 +4,6 @@ use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
-use arch::abi::Errno;
-
 use super::areas::Area;
 use super::files::FileTable;
 use super::mapper::Mapper;
@@ -164,9 +162,5 @@ impl Drop for Space {
 
 /// The platform's own type of a space.
 pub(super) fn downcast(space: &Arc<dyn AddressSpace>) -> Result<&Space, PlatformError> {
-    let own = space.as_any().downcast_ref();
-    own.ok_or(PlatformError::Host {
-        what: "a space of another platform",
-        errno: Errno::EINVAL,
-    })
+    crate::own_space(space)
 }
