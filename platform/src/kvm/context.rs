@@ -132,9 +132,11 @@ impl KvmContext {
         };
         let trap = machine::trap(vector, ip, || self.fp_seen().ok().cloned());
         let trap = trap.ok_or_else(|| broken(format!("exception {vector} at {:#x}", ip.0)))?;
+        let before = code_at(space, ip.0.checked_sub(1).map_or(ip, Addr));
+        let debug = machine::debug_instruction(vector, before, self.regs.eflags);
         Ok(Exit::Exception(Exception {
             signal: trap.signal,
-            code: trap.code,
+            code: debug.unwrap_or(trap.code),
             at: trap.at,
             vector: u32::from(vector),
             error: 0,

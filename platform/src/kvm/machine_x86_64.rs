@@ -539,4 +539,14 @@ pub(super) fn is_software_interrupt(vector: u8, code: [u8; 2]) -> bool {
 /// See [`is_software_interrupt`].
 pub(super) const SOFTWARE_INTERRUPT: u8 = PROTECTION;
 
+/// `si_code` of a debug trap behind `code` with these flags, if that is not a single
+/// step's but that of the instruction ICEBP: TRAP_BRKPT.
+pub(super) fn debug_instruction(vector: u8, code: [u8; 2], flags: u64) -> Option<i32> {
+    const DEBUG: u8 = 1;
+    const TRAP_FLAG: u64 = 1 << 8;
+    const TRAP_BRKPT: i32 = 1;
+    let is_one = vector == DEBUG && code[0] == 0xf1 && flags & TRAP_FLAG == 0;
+    is_one.then_some(TRAP_BRKPT)
+}
+
 pub(super) use traps::trap;

@@ -2,4 +2,7 @@
 
 mod audit;
 mod crowds;
+mod hostile;
+mod instructions;
 mod stale;
+mod victim;
