@@ -67,7 +67,7 @@ impl SeccompContext {
         let (thread, report) = thread::make(own)?;
         Ok(Self {
             space: Arc::clone(space),
-            kick: Arc::new(Kick::new(thread.thread)),
+            kick: Kick::new(thread.thread, &own.shared.watch),
             place: own.shared.family.placement.join(thread.thread.tid),
             thread: Some(thread),
             stop: Stop::Report(report),

@@ -1,8 +1,9 @@
 //! Interruption: a wish that the context's next or running `switch` sees, and, if a
 //! program runs, one real-time signal to its stub thread.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use super::watch::Watch;
 use crate::Interrupter;
 use crate::host;
 use crate::sync::lock;
@@ -20,7 +21,10 @@ pub(super) struct Thread {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Kick(Mutex<State>);
+pub(super) struct Kick {
+    state: Mutex<State>,
+    watch: Arc<Watch>,
+}
 
 /// At most one signal is on its way: `sent` is set with it and cleared by its report.
 #[derive(Debug)]
@@ -32,34 +36,59 @@ struct State {
     /// The program may be running.
     running: bool,
     sent: bool,
+    /// How many were sent.
+    count: u64,
 }
 
 impl State {
-    fn send(&mut self) {
+    fn send(&mut self, watch: &Arc<Watch>) {
         if self.sent {
             return;
         }
         if let Some(Thread { pid, tid }) = self.thread {
             self.sent = true;
+            self.count = self.count.wrapping_add(1);
             // ESRCH: it has just died, which `switch` finds out by itself.
             let _ = host::signal_thread(pid, tid, SIGNAL);
+            watch.sent();
         }
     }
 }
 
 impl Kick {
-    pub(super) fn new(thread: Thread) -> Self {
-        Self(Mutex::new(State {
+    pub(super) fn new(thread: Thread, watch: &Arc<Watch>) -> Arc<Self> {
+        let state = State {
             thread: Some(thread),
             wanted: false,
             running: false,
             sent: false,
-        }))
+            count: 0,
+        };
+        let kick = Arc::new(Self {
+            state: Mutex::new(state),
+            watch: Arc::clone(watch),
+        });
+        watch.add(&kick);
+        kick
+    }
+
+    /// Which signal is on its way to a thread that runs, if one is.
+    pub(super) fn on_its_way(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        (state.sent && state.running).then_some(state.count)
+    }
+
+    /// Ends the process of a thread that does not obey.
+    pub(super) fn end(&self) {
+        let state = lock(&self.state);
+        if let Some(thread) = state.thread {
+            let _ = host::signal_process(thread.pid, libc::SIGKILL);
+        }
     }
 
     /// The program is about to run; `false`: it must not, someone wants it not to.
     pub(super) fn start(&self) -> bool {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if std::mem::take(&mut state.wanted) {
             return false;
         }
@@ -69,29 +98,29 @@ impl Kick {
 
     /// The program has stopped.
     pub(super) fn stopped(&self) {
-        lock(&self.0).running = false;
+        lock(&self.state).running = false;
     }
 
     /// The signal has stopped the thread; whether someone wanted that.
     pub(super) fn arrived(&self) -> bool {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.sent = false;
         std::mem::take(&mut state.wanted)
     }
 
     /// The same where the caller itself had it sent: what others want stays to be seen.
     pub(super) fn arrived_for_us(&self) {
-        lock(&self.0).sent = false;
+        lock(&self.state).sent = false;
     }
 
     /// Has the signal sent on the platform's own behalf.
     pub(super) fn call_out(&self) {
-        lock(&self.0).send();
+        lock(&self.state).send(&self.watch);
     }
 
     /// The context has another thread from now on, or none. What is wanted stays so.
     pub(super) fn move_to(&self, next: Option<Thread>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.thread = next;
         state.sent = false;
         state.running = false;
@@ -100,10 +129,10 @@ impl Kick {
 
 impl Interrupter for Kick {
     fn interrupt(&self) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.wanted = true;
         if state.running {
-            state.send();
+            state.send(&self.watch);
         }
     }
 }

@@ -24,7 +24,8 @@
 //!    No test of an address is a boundary; it only tells stops from calls.
 //! 3. `rt_sigreturn` with a forged frame sets the thread's own registers, FP state, signal
 //!    mask and alternate stack; the kernel forces user mode on it. A thread that blocks the
-//!    interrupt does not obey and its process is ended; it cannot make a call unseen.
+//!    interrupt does not obey and its process is ended (`watch`); it cannot make a call
+//!    unseen.
 //! 4. Keeper and mapper use registers, the code page (sealed where the kernel can, mapped
 //!    without write access) and pages that are read-only in stubs. A program can write none
 //!    of these, cannot map, and cannot signal: all that would be calls. Between clone and
@@ -57,6 +58,7 @@ mod shared;
 mod space;
 mod start;
 mod thread;
+mod watch;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

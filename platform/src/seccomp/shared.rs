@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::areas::Areas;
+use super::watch::Watch;
 use crate::Limits;
 use crate::memory::MemoryFile;
 use crate::stub::control::{Control, Slot};
@@ -20,6 +21,7 @@ pub(super) const LISTENER_NR: i32 = 0;
 pub(super) struct Shared {
     pub(super) family: Family,
     pub(super) limits: Limits,
+    pub(super) watch: Arc<Watch>,
     pub(super) areas: Arc<Areas>,
     pub(super) maps: Arc<Control>,
     /// The stubs map its frames: it must last as long as they do.

@@ -61,6 +61,7 @@ pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformErr
     Ok(Arc::new(Shared {
         family,
         limits,
+        watch: Arc::default(),
         areas,
         maps: Arc::new(maps),
         _memory: Arc::clone(memory),

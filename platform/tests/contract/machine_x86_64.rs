@@ -1,11 +1,14 @@
 //! What only x86-64 has.
 
-use arch::abi::Addr;
-use platform::{Access, Exit};
+use arch::abi::{Addr, SigSet};
+use arch::x86_64::sigframe::{Ucontext, save};
+use platform::{Access, Exit, PlatformError};
+use zerocopy::IntoBytes;
 
 use super::code;
-use super::harness::{CODE, DATA, call, next_call, with_guest};
+use super::harness::{CODE, DATA, Guest, call, next_call, start_regs, with_guest, with_stubs};
 use super::pieces::pieces;
+use super::stubs::{children_of, executable_pages, mappings};
 
 pieces! {
     wide: "2: vmovups ymm5, [rdi]", "syscall", "vmovups [rsi], ymm5", "syscall", "jmp 2b";
@@ -129,4 +132,66 @@ fn single_steps_trap_behind_each_instruction() {
             assert_eq!(context.regs().unwrap().ip(), ip);
         }
     });
+}
+
+/// A thread of the seccomp platform that returns, by the stub's own instruction, from a
+/// signal frame that blocks all signals, and then makes no call.
+#[test]
+fn a_thread_that_blocks_interrupts_loses_its_process() {
+    with_stubs(code::spin(), |guest| {
+        if guest.platform.name() != "seccomp" {
+            return;
+        }
+        let process = *children_of(std::process::id()).last().unwrap();
+        let mut context = guest.context();
+        let limit = guest.platform.limits().max_address.0;
+        let page = *executable_pages(process, limit).first().unwrap();
+        let memory = std::fs::File::open(format!("/proc/{process}/mem")).unwrap();
+        let mut code = [0; 4096];
+        std::os::unix::fs::FileExt::read_exact_at(&memory, &mut code, page).unwrap();
+        // mov eax, 15; syscall
+        let stop = [0xb8, 15, 0, 0, 0, 0x0f, 5];
+        let stop = code.windows(7).position(|bytes| bytes == stop).unwrap();
+        let area = mappings(process)
+            .iter()
+            .find(|line| line.contains("ringfence-areas"))
+            .and_then(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
+            .unwrap();
+        let frame = Ucontext {
+            mcontext: save(&start_regs(&[])),
+            sigmask: SigSet(u64::MAX),
+            ..Ucontext::default()
+        };
+        guest.data.write(0x1000, frame.as_bytes());
+        let regs = context.regs().unwrap();
+        regs.set_ip(Addr(page + u64::try_from(stop).unwrap()));
+        regs.set_sp(Addr(DATA + 0x1000));
+        // Where the thread claims its frame to be.
+        (regs.rdi, regs.rsi, regs.rdx) = (0, area, area + 0x6000);
+        let interrupter = context.interrupter();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Once it runs, for certain: its time tells.
+                while cpu_time(process) < 3 {
+                    std::thread::yield_now();
+                }
+                interrupter.interrupt();
+            });
+            let lost = context.switch();
+            assert!(matches!(lost, Err(PlatformError::Dead { .. })), "{lost:?}");
+        });
+        let again = Guest::new(guest.platform.clone(), guest.memory.clone(), code::count());
+        next_call(&mut *again.context());
+    });
+}
+
+/// User time of a process, in ticks.
+fn cpu_time(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    fields
+        .split(' ')
+        .nth(11)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(u64::MAX)
 }
