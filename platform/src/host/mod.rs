@@ -44,7 +44,7 @@ pub use names::{
     mknod_at, remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
 };
 pub(crate) use notify::{
-    Listener, MSEAL, Notification, RULES as NOTIFY_RULES, can_seal, learn_kernel, pidfd, yield_now,
+    Listener, MSEAL, Notification, RULES as NOTIFY_RULES, can_seal, learn_kernel, pidfd,
 };
 pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
 pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};

@@ -194,11 +194,6 @@ pub(crate) fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Lets another thread of this CPU run: sched_yield(2).
-pub(crate) fn yield_now() {
-    std::thread::yield_now();
-}
-
 /// Whether a program can seal its mappings: mseal(2), Linux 6.10. Before confinement only.
 pub(crate) fn can_seal() -> bool {
     // SAFETY: [no-pointers] no byte of memory.

@@ -27,6 +27,10 @@ const FIRST: u64 = 32768 - 1024 * 8;
 /// How long a stub may take for what its own code does.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Pauses between looks for a new thread's listener.
+const SHORTEST: Duration = Duration::from_micros(10);
+const LONGEST: Duration = Duration::from_millis(1);
+
 /// Threads that a space keeps for later.
 const SPARES: usize = 4;
 
@@ -68,15 +72,19 @@ fn refused(what: &'static str) -> impl Fn(Errno) -> PlatformError {
     move |errno| PlatformError::Host { what, errno }
 }
 
-/// Takes over the listener that a thread just made is about to install.
+/// Takes over the listener that a thread just made is about to install. The thread may
+/// have to run on the caller's core first, so the caller sleeps between its tries: a
+/// yielding one would be chosen again while its time slice lasts.
 pub(super) fn take_listener(pidfd: BorrowedFd<'_>, pid: i32) -> Result<Listener, PlatformError> {
     let start = Instant::now();
+    let mut pause = SHORTEST;
     loop {
         match Listener::take(pidfd, LISTENER_NR) {
             Ok(listener) => return Ok(listener),
             // Not yet.
             Err(Errno::EBADF) if start.elapsed() < PATIENCE && host::is_alive(pid) => {
-                host::yield_now();
+                std::thread::sleep(pause);
+                pause = pause.saturating_mul(2).min(LONGEST);
             }
             Err(Errno::EBADF | Errno::ESRCH) => {
                 return Err(dead("a thread of it could not install its filter"));
