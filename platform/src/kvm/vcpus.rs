@@ -234,7 +234,7 @@ impl Vcpus {
         }))
     }
 
-    fn wait(&self, waiter: &Waiter) -> Box<Vcpu> {
+    fn wait(&self, waiter: &Arc<Waiter>) -> Box<Vcpu> {
         let mut given = lock(&waiter.given);
         loop {
             if let Some(vcpu) = given.take() {
@@ -247,7 +247,7 @@ impl Vcpus {
             given = next;
             if timeout.timed_out() && given.is_none() {
                 drop(given);
-                self.kick_one();
+                self.kick_one(waiter);
                 given = lock(&waiter.given);
             }
         }
@@ -258,10 +258,16 @@ impl Vcpus {
         lock(&self.0).release(vcpu);
     }
 
-    /// Makes one that runs stop: its holder gives it to whoever waits.
-    fn kick_one(&self) {
+    /// Makes one that runs stop: its holder gives it to whoever waits. Of those that wait,
+    /// only as many from the front on have one stopped as there are virtual CPUs: so each
+    /// runs for about `PATIENCE`, however many wait.
+    fn kick_one(&self, waiter: &Arc<Waiter>) {
         let mut list = lock(&self.0);
         let count = list.held.len().max(1);
+        let mut front = list.waiting.iter().take(count);
+        if !front.any(|other| Arc::ptr_eq(other, waiter)) {
+            return;
+        }
         list.next_victim = (list.next_victim + 1) % count;
         let victim = list.held.get(list.next_victim).copied().flatten();
         if let Some(tid) = victim {

@@ -33,7 +33,7 @@ fn who_makes_calls_gets_on_beside_a_crowd_that_spins() {
             }
             // The second word is not 1: a call at once.
             let mut caller = guest.context_with(&[DATA + 8, 1]);
-            for _ in 0..50 {
+            for _ in 0..20 {
                 next_call(&mut *caller);
                 *caller.regs().unwrap() = start_regs(&[DATA + 8, 1]);
             }
