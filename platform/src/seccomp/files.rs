@@ -8,11 +8,12 @@ use crate::host::HostFile;
 use crate::stub::layout::MAX_OPS;
 
 /// Files open at the same time: more than one batch of changes can name.
-const CAPACITY: usize = 96;
+const CAPACITY: usize = 80;
 const _: () = assert!(CAPACITY > MAX_OPS);
 
 /// The first number, above everything that the zygote was given.
-const FIRST: u32 = 64;
+const FIRST: u32 = 45;
+const _: () = assert!(45 + 80 < super::shared::MAPS_NR);
 
 /// Which files are open at which numbers.
 #[derive(Clone, Debug, Default)]

@@ -114,7 +114,9 @@ impl Mapper {
     }
 
     /// Opens a host file in the process, as descriptor `number`.
-    pub(super) fn add_file(&self, file: &HostFile, number: u32) -> Result<(), PlatformError> {
+    pub(super) fn add_file(&mut self, file: &HostFile, number: u32) -> Result<(), PlatformError> {
+        // The mapper itself installs it, woken as any other sleeper.
+        self.follow();
         self.listener
             .add_file(self.id, file.as_fd(), number)
             .map_err(|errno| PlatformError::Host {

@@ -11,8 +11,10 @@ use crate::stub::family::{Family, OWN_NR};
 
 /// The data areas' file in the stubs' tables.
 pub(super) const AREAS_NR: u32 = OWN_NR;
-/// The file of mappers' pages, opened for reading only.
-pub(super) const MAPS_NR: u32 = OWN_NR + 1;
+/// The file of mappers' pages, opened for reading only. The highest of all, so that every
+/// stub's table is born large enough: to grow one that threads share takes the kernel
+/// milliseconds.
+pub(super) const MAPS_NR: u32 = 127;
 /// The descriptor that a new listener gets: the lowest that is free.
 pub(super) const LISTENER_NR: i32 = 0;
 

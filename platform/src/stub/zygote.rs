@@ -84,8 +84,13 @@ fn prepare(plan: &mut Plan) -> Result<(), Errno> {
         done(unsafe { libc::dup2(fd, number) })?;
         last = i32::max(last, number);
     }
-    // Standard input, output and error are not the stub's business.
-    close(0, 2)?;
+    // What lies between, and standard input, output and error, is not the stub's business.
+    for number in 0..last {
+        if !plan.descriptors.iter().any(|&(_, taken)| taken == number) {
+            let number = number.cast_unsigned();
+            close(number, number)?;
+        }
+    }
     close_on_exec(last.saturating_add(1))?;
     host::leave_session();
     host::reset_signals();
