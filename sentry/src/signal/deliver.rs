@@ -9,7 +9,7 @@ use base::Pid;
 
 use super::{Notice, Resume, Signals, Taken, ThreadStop};
 use crate::syscalls::{Outcome, SysResult};
-use crate::task::{ExitStatus, RunState, Task};
+use crate::task::{Activity, ExitStatus, RunState, Task};
 
 /// What comes next for a task with something to attend to.
 enum Next {
@@ -240,6 +240,8 @@ impl Signals {
             return Found::End(ending);
         }
         if thread.stop == ThreadStop::Asked {
+            // Before anybody hears of the stop: /proc says the same.
+            thread.task.set_activity(Activity::Stopped);
             return Found::Stop(self.thread_stops(tid));
         }
         let blocked = thread.mask;
