@@ -119,6 +119,10 @@ pub trait Context {
 
     /// The task is about to sleep: give back vCPU, spare core, spinning.
     fn park(&mut self) {}
+
+    /// This thread runs on these CPUs only, and the calling thread with it. What of them the
+    /// host does not have is left out; with none at all it runs where it did.
+    fn run_on(&mut self, cpus: &host::CpuSet);
 }
 
 /// Makes one context's `switch` return.

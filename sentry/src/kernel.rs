@@ -12,6 +12,7 @@ use fs::pipe::Pipes;
 use fs::tmpfs::Memfds;
 use net::unix::UnixSockets;
 use net::{Families, SocketFs};
+use platform::host::{self, CpuSet};
 use platform::memory::MemoryFile;
 use platform::{Platform, PlatformError};
 use vfs::{
@@ -65,6 +66,8 @@ pub enum Init {
 pub struct Kernel {
     /// Runs guest code.
     pub platform: Arc<dyn Platform>,
+    /// The CPUs that the sandbox has.
+    pub cpus: CpuSet,
     /// All memory of the sandbox.
     pub memory: Arc<MemoryFile>,
     /// File systems.
@@ -129,6 +132,7 @@ impl Kernel {
         let vdso = VdsoFrames::new(&config.memory, &clocks);
         Arc::new(Self {
             platform: config.platform,
+            cpus: host::affinity(0).unwrap_or(CpuSet::one(0)),
             memory: config.memory,
             mounts: config.mounts,
             pipes: config.pipes,

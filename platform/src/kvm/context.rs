@@ -237,6 +237,11 @@ impl Context for KvmContext {
         self.kick.clone()
     }
 
+    fn run_on(&mut self, cpus: &crate::host::CpuSet) {
+        // EINVAL: the host has none of them.
+        let _ = crate::host::set_affinity(0, cpus);
+    }
+
     fn enter(&mut self, space: &Arc<dyn AddressSpace>) -> Result<(), PlatformError> {
         downcast(space)?;
         self.show_call();

@@ -350,6 +350,10 @@ impl Context for SeccompContext {
         self.place.park();
     }
 
+    fn run_on(&mut self, cpus: &crate::host::CpuSet) {
+        self.place.run_on(cpus);
+    }
+
     fn enter(&mut self, space: &Arc<dyn AddressSpace>) -> Result<(), PlatformError> {
         self.regs()?;
         self.fp()?;

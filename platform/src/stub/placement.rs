@@ -49,6 +49,8 @@ struct Pair {
     cpu: AtomicU32,
     /// How many switches it has made, wrapping.
     switches: AtomicU32,
+    /// Where it may run.
+    cpus: Mutex<CpuSet>,
 }
 
 impl Placement {
@@ -69,9 +71,10 @@ impl Placement {
             stub: AtomicI32::new(stub),
             cpu: AtomicU32::new(FREE),
             switches: AtomicU32::new(0),
+            cpus: Mutex::new(self.all),
         });
         // A thread inherits where its maker was held.
-        pair.release(&self.all);
+        pair.release();
         lock(&self.pairs).push(Arc::downgrade(&pair));
         Place {
             placement: Arc::clone(self),
@@ -124,14 +127,14 @@ impl Placement {
             }
             now.insert(name, switches);
             if seen.get(&name) == Some(&switches) {
-                pair.let_go(&self.all);
+                pair.let_go();
                 continue;
             }
             held = true;
             // The second and later ones on a core, while others have none.
             let crowded = cores.contains(&cpu);
             if crowded && busy < self.all.len() {
-                pair.let_go(&self.all);
+                pair.let_go();
             } else {
                 busy = busy.saturating_add(1);
                 cores.insert(cpu);
@@ -185,15 +188,16 @@ impl Drop for Placement {
 }
 
 impl Pair {
-    fn release(&self, all: &CpuSet) {
-        // ESRCH: it has ended.
-        let _ = host::set_affinity(self.tracer, all);
-        let _ = host::set_affinity(self.stub.load(Ordering::Relaxed), all);
+    fn release(&self) {
+        let cpus = lock(&self.cpus);
+        // ESRCH: it has ended. EINVAL: the host took these CPUs away, and chooses others.
+        let _ = host::set_affinity(self.tracer, &cpus);
+        let _ = host::set_affinity(self.stub.load(Ordering::Relaxed), &cpus);
     }
 
-    fn let_go(&self, all: &CpuSet) {
+    fn let_go(&self) {
         if self.cpu.swap(FREE, Ordering::SeqCst) != FREE {
-            self.release(all);
+            self.release();
         }
     }
 }
@@ -232,11 +236,16 @@ impl Place {
     }
 
     fn hold(&mut self) {
-        if self.placement.all.len() < 2 || !self.placement.watch() {
+        let cpus = *lock(&self.pair.cpus);
+        if cpus.len() < 2 || !self.placement.watch() {
             self.calm = u32::MAX;
             return;
         }
         let here = host::current_cpu();
+        if !cpus.contains(here) {
+            self.calm = CALM;
+            return;
+        }
         let only = CpuSet::one(here);
         let stub = self.pair.stub.load(Ordering::Relaxed);
         if host::set_affinity(stub, &only).is_ok() && host::set_affinity(0, &only).is_ok() {
@@ -247,15 +256,24 @@ impl Place {
             self.placement.watch();
         } else {
             self.calm = CALM;
-            self.pair.release(&self.placement.all);
+            self.pair.release();
         }
+    }
+
+    /// The pair may run on these cores only.
+    pub(crate) fn run_on(&mut self, cpus: &CpuSet) {
+        *lock(&self.pair.cpus) = cpus.intersection(&self.placement.all);
+        self.pair.cpu.store(FREE, Ordering::SeqCst);
+        self.held = false;
+        self.calm = 0;
+        self.pair.release();
     }
 
     /// The calling thread is about to sleep for something else than its stub.
     pub(crate) fn park(&mut self) {
         if self.held {
             self.held = false;
-            self.pair.let_go(&self.placement.all);
+            self.pair.let_go();
         }
     }
 
@@ -263,6 +281,8 @@ impl Place {
     pub(crate) fn move_to(&mut self, stub: i32) {
         self.park();
         self.pair.stub.store(stub, Ordering::Relaxed);
+        // It inherits where its maker was held.
+        self.pair.release();
     }
 }
 

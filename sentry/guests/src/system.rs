@@ -6,7 +6,7 @@ use crate::support::*;
 pub const CASES: &[&[Case]] = &[ALL];
 
 crate::cases!(ALL "system":
-    uname_fields, sysinfo_fields, getrandom_fills, getcpu_is_in_mask, affinity_roundtrip, affinity_errors, yield_and_priorities, limits_roundtrip, limits_errors, prlimit_of_child,
+    uname_fields, sysinfo_fields, getrandom_fills, getcpu_is_in_mask, affinity_roundtrip, affinity_holds, affinity_of_another_thread, affinity_errors, yield_and_priorities, limits_roundtrip, limits_errors, prlimit_of_child,
     personality_reads, sethostname_rules, unknown_calls_are_enosys, proc_cpuinfo_and_meminfo, proc_sys_values, scheduler_queries, sysconf_values, getpriority_rules, rseq_or_enosys,
     syscall_numbers_are_bounded, hostname_in_proc, ioprio_or_einval, nofile_limit_is_enforced, process_limit_is_enforced, seccomp_filter_or_einval,
     privileged_calls_are_refused, restart_syscall_has_nothing_to_restart, protection_key_of_no_protection,
@@ -122,6 +122,57 @@ unsafe fn affinity_roundtrip() {
         &raw const mask,
     ));
     eq(CPU_COUNT(&own_mask()), count);
+}
+
+unsafe fn bind(thread: pid_t, cpu: usize) {
+    let mut one: cpu_set_t = std::mem::zeroed();
+    CPU_SET(cpu, &mut one);
+    ok(sched_setaffinity(
+        thread,
+        size_of::<cpu_set_t>(),
+        &raw const one,
+    ));
+}
+
+unsafe fn affinity_holds() {
+    let mask = own_mask();
+    for cpu in (0..1024).filter(|i| CPU_ISSET(*i, &mask)) {
+        bind(0, cpu);
+        for _ in 0..100 {
+            eq(sched_getcpu(), cpu as c_int);
+            ok(sched_yield());
+            ok(usleep(1));
+        }
+    }
+}
+
+unsafe fn affinity_of_another_thread() {
+    let mask = own_mask();
+    let (tell, told) = std::sync::mpsc::channel();
+    let end = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let until = std::sync::Arc::clone(&end);
+    let other = std::thread::spawn(move || {
+        tell.send((syscall(SYS_gettid) as pid_t, 0)).unwrap();
+        while !until.load(std::sync::atomic::Ordering::SeqCst) {
+            for _ in 0..1000 {
+                std::hint::spin_loop();
+            }
+            tell.send((0, sched_getcpu())).unwrap();
+        }
+        CPU_COUNT(&own_mask())
+    });
+    let (thread, _) = told.recv().unwrap();
+    for cpu in (0..1024).filter(|i| CPU_ISSET(*i, &mask)) {
+        bind(thread, cpu);
+        // What it said before may still be on its way.
+        while told.recv().unwrap().1 != cpu as c_int {}
+        for _ in 0..50 {
+            eq(told.recv().unwrap().1, cpu as c_int);
+        }
+    }
+    end.store(true, std::sync::atomic::Ordering::SeqCst);
+    eq(other.join().unwrap(), 1);
+    eq(CPU_COUNT(&own_mask()), CPU_COUNT(&mask));
 }
 
 unsafe fn affinity_errors() {

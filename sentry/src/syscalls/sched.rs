@@ -1,5 +1,5 @@
 //! Scheduling. The host schedules: priorities and policies are kept and told, affinity
-//! is bounded by the CPUs that the sandbox has.
+//! is handed on, within the CPUs that the sandbox has.
 
 use std::sync::Arc;
 
@@ -42,15 +42,10 @@ pub fn sched_yield(_task: &mut Task) -> SysResult {
     Ok(Outcome::ZERO)
 }
 
-/// CPUs that the sandbox has.
-fn all_cpus() -> CpuSet {
-    host::affinity(0).unwrap_or(CpuSet::one(0))
-}
-
 /// sched_getaffinity(2): gives the bytes written. `EINVAL`, `ESRCH`, `EFAULT`.
 pub fn sched_getaffinity(task: &mut Task, tid: Pid, size: usize, out: Addr) -> SysResult {
     let thread = thread(task, tid).map_err(|_| Errno::ESRCH)?;
-    let cpus = thread.sched.lock().affinity.intersection(&all_cpus());
+    let cpus = thread.sched.lock().affinity;
     let bytes: Vec<u8> = cpus
         .words()
         .iter()
@@ -87,11 +82,11 @@ pub fn sched_setaffinity(task: &mut Task, tid: Pid, size: usize, mask: Addr) -> 
                 .fold(0, |word, byte| word << 8 | u64::from(*byte))
         })
         .collect();
-    let cpus = CpuSet::from_words(&words).intersection(&all_cpus());
+    let cpus = CpuSet::from_words(&words).intersection(&task.kernel.cpus);
     if cpus.is_empty() {
         return Err(Errno::EINVAL.into());
     }
-    thread.sched.lock().affinity = cpus;
+    thread.set_affinity(cpus);
     Ok(Outcome::ZERO)
 }
 

@@ -268,7 +268,7 @@ syscalls! {
     prlimit64 302 261 limits::prlimit(pid: Pid, resource: u32, new_limit: UserPtr<Rlimit>, old_limit: UserPtr<Rlimit>) Full;
     sched_yield 24 124 sched::sched_yield() Full;
     sched_getaffinity 204 123 sched::sched_getaffinity(pid: Pid, cpusetsize: usize, mask: Addr) Full;
-    sched_setaffinity 203 122 sched::sched_setaffinity(pid: Pid, cpusetsize: usize, mask: Addr) Partial("kept and told; the host places threads");
+    sched_setaffinity 203 122 sched::sched_setaffinity(pid: Pid, cpusetsize: usize, mask: Addr) Full;
     sched_getscheduler 145 120 sched::sched_getscheduler(pid: Pid) Full;
     sched_setscheduler 144 119 sched::sched_setscheduler(pid: Pid, policy: i32, param: UserPtr<SchedParam>) Partial("kept and told; the host schedules");
     sched_getparam 143 121 sched::sched_getparam(pid: Pid, param: UserPtr<SchedParam>) Full;

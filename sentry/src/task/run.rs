@@ -68,6 +68,10 @@ impl Task {
         {
             return next;
         }
+        if let Some(cpus) = self.state.new_affinity() {
+            self.context.get_mut().run_on(&cpus);
+            self.rseq_dirty = true;
+        }
         self.renew_rseq();
         if !self.state.enter_guest() {
             return RunState::Run;

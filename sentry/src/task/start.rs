@@ -10,7 +10,6 @@ use arch::abi::{SigSet, Signal};
 use arch::{FpState, Regs};
 use base::{Addr, Errno, Pid};
 use mem::Mm;
-use platform::host::{self, CpuSet};
 use vfs::{Caller, Credentials, DeviceId, FdTable};
 
 use super::group::GroupParts;
@@ -126,6 +125,10 @@ impl Seed {
         *context.fp().map_err(|_| Errno::EAGAIN)? = self.fp;
         let state = TaskState::new(self.parts);
         state.set_interrupter(context.interrupter());
+        let cpus = state.sched.lock().affinity;
+        if cpus != self.kernel.cpus {
+            context.run_on(&cpus);
+        }
         enroll(&self.kernel, &state, self.mask, self.kinship)?;
         let tid = state.tid();
         if let Some((parents, at)) = self.set_parent_tid {
@@ -289,7 +292,6 @@ impl Kernel {
         });
         group.signals().unkillable = reaper.is_none();
         self.set_main(pid, first.tty);
-        let cpus = host::affinity(0).unwrap_or(CpuSet::one(0));
         let seed = Seed {
             kernel: Arc::clone(self),
             parts: TaskParts {
@@ -300,7 +302,7 @@ impl Kernel {
                 memory: loaded.memory,
                 fds: first.fds,
                 fs: first.fs,
-                sched: Sched::new(cpus),
+                sched: Sched::new(self.cpus),
                 timer_slack: 50_000,
                 seccomp: Seccomp::default(),
                 started,

@@ -9,6 +9,7 @@ use base::time::Time;
 use base::{Addr, Pid, Waiter};
 use mem::Mm;
 use platform::Interrupter;
+use platform::host::CpuSet;
 use vfs::{Credentials, FdTable};
 
 use super::pids::PidHold;
@@ -38,8 +39,10 @@ pub struct TaskState {
     comm: Mutex<Vec<u8>>,
     credentials: Mutex<Arc<Credentials>>,
     parts: Mutex<Parts>,
-    /// Scheduling parameters, which are kept and told.
+    /// Scheduling parameters. All but the affinity are only kept and told.
     pub sched: Mutex<Sched>,
+    /// Its affinity was changed, and its host threads do not know yet.
+    moved: AtomicBool,
     /// CPU time.
     pub usage: Usage,
     /// set_robust_list(2), for get_robust_list(2).
@@ -124,6 +127,7 @@ impl TaskState {
                 },
             ),
             sched: Mutex::new(rank::LEAF, parts.sched),
+            moved: AtomicBool::new(false),
             usage: Usage::default(),
             robust_list: AtomicU64::new(0),
             parent_death: AtomicU8::new(0),
@@ -174,6 +178,23 @@ impl TaskState {
         }
     }
 
+    /// Restricts it to these CPUs, from its next run of guest code on.
+    pub(crate) fn set_affinity(&self, cpus: CpuSet) {
+        self.sched.lock().affinity = cpus;
+        self.moved.store(true, Ordering::SeqCst);
+        if self.in_guest.load(Ordering::SeqCst)
+            && let Some(interrupter) = self.interrupter.get()
+        {
+            interrupter.interrupt();
+        }
+    }
+
+    /// The CPUs to run on, if they are others than before.
+    pub(crate) fn new_affinity(&self) -> Option<CpuSet> {
+        let moved = self.moved.load(Ordering::Relaxed) && self.moved.swap(false, Ordering::SeqCst);
+        moved.then(|| self.sched.lock().affinity)
+    }
+
     /// Whether there may be something to attend to.
     #[must_use]
     pub fn has_attention(&self) -> bool {
@@ -219,7 +240,7 @@ impl TaskState {
     /// About to run guest code: `false` if there is something to attend to first.
     pub(crate) fn enter_guest(&self) -> bool {
         self.in_guest.store(true, Ordering::SeqCst);
-        if self.has_attention() {
+        if self.has_attention() || self.moved.load(Ordering::SeqCst) {
             self.in_guest.store(false, Ordering::SeqCst);
             return false;
         }
