@@ -72,14 +72,24 @@ impl Channel {
 /// The channels of a sandbox.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    free: Mutex<Vec<Channel>>,
+    free: Mutex<Free>,
     returned: Condvar,
+}
+
+#[derive(Debug)]
+struct Free {
+    channels: Vec<Channel>,
+    /// How many threads wait for one.
+    waiting: usize,
 }
 
 impl Channels {
     pub(crate) fn new(channels: Vec<Channel>) -> Self {
         Self {
-            free: Mutex::new(channels),
+            free: Mutex::new(Free {
+                channels,
+                waiting: 0,
+            }),
             returned: Condvar::new(),
         }
     }
@@ -90,21 +100,29 @@ impl Channels {
         let channel = self.take();
         post(&channel);
         let answer = channel.wait(pid);
-        lock(&self.free).push(channel);
-        self.returned.notify_one();
+        let mut free = lock(&self.free);
+        free.channels.push(channel);
+        let wanted = free.waiting > 0;
+        drop(free);
+        // Not always: it is a system call even if nobody waits.
+        if wanted {
+            self.returned.notify_one();
+        }
         answer
     }
 
     fn take(&self) -> Channel {
         let mut free = lock(&self.free);
         loop {
-            if let Some(channel) = free.pop() {
+            if let Some(channel) = free.channels.pop() {
                 return channel;
             }
+            free.waiting = free.waiting.saturating_add(1);
             free = self
                 .returned
                 .wait(free)
                 .unwrap_or_else(PoisonError::into_inner);
+            free.waiting = free.waiting.saturating_sub(1);
         }
     }
 }
