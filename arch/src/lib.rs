@@ -11,6 +11,7 @@ pub mod aarch64;
 pub mod abi;
 pub mod frame;
 pub mod layout;
+pub mod paging;
 pub mod vdso;
 pub mod x86_64;
 

@@ -13,3 +13,5 @@ pub mod ring0;
 pub mod sigframe;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vdso_code;
+
+pub use ring0::paging;

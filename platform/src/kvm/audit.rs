@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arch::abi::PAGE_SIZE;
-use arch::current::ring0::paging::{ENTRIES, Entry, LEVELS, Rights, span};
+use arch::paging::{ENTRIES, Entry, LEVELS, Rights, address, span};
 
 use super::context::downcast;
 use super::machine;
@@ -86,7 +86,10 @@ pub fn audit(space: &Arc<dyn AddressSpace>) -> Result<Audit, PlatformError> {
         write: true,
         execute: true,
     };
-    audit.walk(&space.shared, (space.root, LEVELS), 0, (all, true));
+    let roots = space.shared.setup.roots(space.root);
+    for (root, base) in roots {
+        audit.walk(&space.shared, (root, LEVELS), base, (all, true));
+    }
     Ok(audit)
 }
 
@@ -126,8 +129,7 @@ impl Audit {
                 continue;
             }
             self.pages.push(Mapped {
-                // Bit 47 again in all bits above.
-                at: (at << 16).cast_signed().wrapping_shr(16).cast_unsigned(),
+                at: address(at),
                 target,
                 owner: owner_of(target),
                 rights,

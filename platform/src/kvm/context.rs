@@ -4,16 +4,16 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use arch::abi::{Addr, Errno};
-use arch::current::ring0::traps::page_fault;
 use arch::{FpState, Regs};
 
+use super::exits::{Came, Meaning, Program};
 use super::kick::Kick;
-use super::machine::{self, Came};
+use super::machine::{self, Raised};
 use super::refused;
 use super::space::{Backed, Space};
 use super::vcpus::{FpPlace, FpSlot, Vcpu};
 use crate::host::kvm;
-use crate::{Access, AddressSpace, Context, Exception, Exit, Interrupter, PlatformError};
+use crate::{AddressSpace, Context, Exit, Interrupter, PlatformError};
 
 /// See the module.
 pub(super) struct KvmContext {
@@ -87,7 +87,7 @@ impl KvmContext {
             if space.shared.is_stopping() {
                 continue;
             }
-            match vcpu.run(&space.shared, &mut self.regs) {
+            match vcpu.run(&mut self.regs) {
                 Came::Again => midway = true,
                 came => break came,
             }
@@ -103,14 +103,12 @@ impl KvmContext {
                 self.in_call = Some(nr);
                 Ok(Some(Exit::Syscall { nr, args }))
             }
-            Came::PageFault { at, error } => match space.backing(at) {
-                Backed::Yes if space.is_guests(at) => page_fault(at, error).map(Some),
-                // What hosts report of their own half of the addresses differs.
-                Backed::Yes => page_fault(at, error & !page_fault::RESERVED).map(Some),
+            Came::Fault { at, access } => match space.backing(at) {
+                Backed::Yes => Ok(Some(Exit::Fault { at, access })),
                 Backed::Again => Ok(None),
                 Backed::No => Ok(Some(Exit::Exception(machine::bus_error(at)))),
             },
-            Came::Exception { vector } => self.exception(space, vector).map(Some),
+            Came::Raised(raised) => self.raised(raised),
             Came::Kicked => Ok(self.kick.take().then_some(Exit::Interrupted)),
             Came::Unbacked => {
                 if space.drop_unbacked()? {
@@ -123,24 +121,15 @@ impl KvmContext {
         }
     }
 
-    fn exception(&mut self, space: &Space, vector: u8) -> Result<Exit, PlatformError> {
-        let ip = self.regs.ip();
-        let vector = if machine::is_software_interrupt(vector, code_at(space, ip)) {
-            machine::SOFTWARE_INTERRUPT
-        } else {
-            vector
-        };
-        let trap = machine::trap(vector, ip, || self.fp_seen().ok().cloned());
-        let trap = trap.ok_or_else(|| broken(format!("exception {vector} at {:#x}", ip.0)))?;
-        let before = code_at(space, ip.0.checked_sub(1).map_or(ip, Addr));
-        let debug = machine::debug_instruction(vector, before, self.regs.eflags);
-        Ok(Exit::Exception(Exception {
-            signal: trap.signal,
-            code: debug.unwrap_or(trap.code),
-            at: trap.at,
-            vector: u32::from(vector),
-            error: 0,
-        }))
+    fn raised(&mut self, raised: Raised) -> Result<Option<Exit>, PlatformError> {
+        let mut regs = self.regs;
+        let meaning = machine::meaning(raised, &mut regs, self);
+        self.regs = regs;
+        match meaning {
+            Meaning::Signal(exception) => Ok(Some(Exit::Exception(exception))),
+            Meaning::Done => Ok(None),
+            Meaning::Broken(how) => Err(broken(how)),
+        }
     }
 
     /// FP and vector state: what is here already, or else a copy of what is in a virtual
@@ -167,28 +156,14 @@ impl KvmContext {
     }
 }
 
-/// The two bytes of code at `ip`; zeros where the program cannot read.
-fn code_at(space: &Space, ip: Addr) -> [u8; 2] {
-    let mut code = [0; 2];
-    for (n, byte) in (0..).zip(&mut code) {
-        let at = ip.checked_add(n).unwrap_or(Addr::NULL);
-        *byte = space.read_byte(at).unwrap_or(0);
+impl Program for KvmContext {
+    fn byte(&self, at: Addr) -> Option<u8> {
+        downcast(&self.space).ok()?.read_byte(at)
     }
-    code
-}
 
-fn page_fault(at: Addr, error: u64) -> Result<Exit, PlatformError> {
-    if error & page_fault::RESERVED != 0 {
-        return Err(broken(format!("a page table is broken for {:#x}", at.0)));
+    fn fp(&mut self) -> Option<FpState> {
+        self.fp_seen().ok().cloned()
     }
-    let access = if error & page_fault::FETCH != 0 {
-        Access::Execute
-    } else if error & page_fault::WRITE != 0 {
-        Access::Write
-    } else {
-        Access::Read
-    };
-    Ok(Exit::Fault { at, access })
 }
 
 fn broken(how: String) -> PlatformError {

@@ -1,28 +1,34 @@
 //! The virtual machine on x86-64: what is fixed for all its CPUs, one CPU's set-up, its
 //! registers, and what its exits mean.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use arch::abi::num::{low16, low32, u64_of};
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 use arch::current::fp::FpState;
+use arch::current::layout::USER_END;
 use arch::current::regs::{Regs, USER_CS, USER_SS};
 use arch::current::ring0::control::{self, Features};
 use arch::current::ring0::descriptors::{self, TSS, TSS_SIZE};
-use arch::current::ring0::paging::{Entry, LEVELS, Rights, index};
 use arch::current::ring0::stub::{self, Frame, Stopped};
 use arch::current::ring0::traps::{self, PAGE_FAULT, PROTECTION, UNDEFINED, page_fault};
+use arch::paging::{Entry, LEVELS, Rights, index};
 use kvm_bindings::{
     CpuId, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs,
     Xsave, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcrs,
 };
 use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
 
+use super::exits::{Came, Meaning, Program};
 use super::places::FIXED;
-use super::pool::Pool;
+use super::pool::{Page, Pool};
 use super::tree::Tree;
 use super::vcpus::MAX_VCPUS;
 use super::{errno, refused};
 use crate::host::{self, Window};
-use crate::{Exception, PlatformError};
+use crate::{Access, Exception, PlatformError};
 
 /// Pages before those of virtual CPUs: code, GDT, IDT.
 pub(super) const SHARED_PAGES: u64 = 3;
@@ -41,9 +47,9 @@ pub(super) const fn fixed_len() -> u64 {
 
 /// The stub as spaces have it: where it is, and the root's entry for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stub {
-    pub(super) address: u64,
-    pub(super) entry: Entry,
+struct Stub {
+    address: u64,
+    entry: Entry,
 }
 
 /// What all virtual CPUs have in common.
@@ -117,9 +123,16 @@ impl Setup {
         })
     }
 
-    /// Where the stub is and what its root entry is.
-    pub(super) fn stub(&self) -> Stub {
-        self.stub
+    /// Puts the stub into a space that has `root`.
+    pub(super) fn link(&self, pool: &Pool, root: Page) {
+        pool.entry(root, index(self.stub.address, LEVELS))
+            .store(self.stub.entry.0, Ordering::Relaxed);
+    }
+
+    /// The root tables that a CPU has when it runs a space that has `root`, each with
+    /// the address that it begins at.
+    pub(super) fn roots(&self, root: u64) -> [(u64, u64); 1] {
+        [(root, 0)]
     }
 
     fn stub_tables(pool: &Pool, fixed: &Window) -> Result<Stub, PlatformError> {
@@ -149,14 +162,14 @@ impl Setup {
             fill(page, &descriptors::tss(stack, double_fault, nmi))?;
         }
         // A tree of its own, of which spaces share all but the root.
-        let mut tree = Tree::new(pool, address, Entry::EMPTY).map_err(failed)?;
+        let mut tree = Tree::new(pool).map_err(failed)?;
         let pages = fixed_len() / PAGE_SIZE;
         tree.set(pool, address, pages, entry, |_, _| (), Entry::stub_table)
             .map_err(failed)?;
         let place = pool.entry(tree.root, index(address, LEVELS));
         Ok(Stub {
             address,
-            entry: Entry(place.load(std::sync::atomic::Ordering::Relaxed)),
+            entry: Entry(place.load(Ordering::Relaxed)),
         })
     }
 }
@@ -165,28 +178,15 @@ fn bytes_of(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Why a CPU came back.
-#[derive(Debug)]
-pub(super) enum Came {
-    /// A system call.
-    Call { nr: u32, args: [u64; 6] },
-    /// A page fault at `at`; bits of `page_fault`.
-    PageFault { at: Addr, error: u64 },
-    /// Another exception.
-    Exception { vector: u8 },
-    /// Kicked; the program's registers are exact.
-    Kicked,
-    /// Memory that the host has no page for.
-    Unbacked,
-    /// Kicked in the middle of an exit: run it again before anything else.
-    Again,
-    /// The machine is beyond use.
-    Broken(String),
-}
+/// An exception other than a page fault: its vector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Raised(u8);
 
 /// One CPU of the virtual machine.
 pub(super) struct Cpu {
     fd: VcpuFd,
+    /// The region of virtual CPUs.
+    fixed: Arc<Window>,
     /// Its page, from the fixed region's start.
     page: u64,
     xsave: Xsave,
@@ -195,7 +195,12 @@ pub(super) struct Cpu {
 
 impl Cpu {
     /// A CPU, ready to run a program.
-    pub(super) fn new(vm: &VmFd, id: usize, setup: &Setup) -> Result<Self, PlatformError> {
+    pub(super) fn new(
+        vm: &VmFd,
+        id: usize,
+        setup: &Setup,
+        fixed: &Arc<Window>,
+    ) -> Result<Self, PlatformError> {
         let failed = |what| move |error| refused(what)(errno(error));
         let fd = vm
             .create_vcpu(u64_of(id))
@@ -207,6 +212,7 @@ impl Cpu {
             .map_err(|_| refused("room for vector state")(Errno::ENOMEM))?;
         let mut cpu = Self {
             fd,
+            fixed: Arc::clone(fixed),
             page,
             xsave,
             stub: setup.stub.address,
@@ -245,7 +251,7 @@ impl Cpu {
             self.fd.set_xcrs(&xcrs)?;
         }
         // The vDSO reads the same counter as the sentry. Older hosts: it is not exact.
-        let _ = host::kvm::same_counter(std::os::fd::AsFd::as_fd(self));
+        let _ = host::kvm::same_counter(self.as_fd());
         let run = self.fd.sync_regs_mut();
         run.sregs = sregs;
         self.fd.set_sync_valid_reg(SyncReg::Register);
@@ -323,7 +329,7 @@ impl Cpu {
     }
 
     /// Runs until something happens; `regs` then has the program's registers.
-    pub(super) fn run(&mut self, fixed: &Window, regs: &mut Regs) -> Came {
+    pub(super) fn run(&mut self, regs: &mut Regs) -> Came {
         let halted = match self.fd.run() {
             Ok(VcpuExit::Hlt) => true,
             Ok(VcpuExit::Intr) => false,
@@ -340,7 +346,7 @@ impl Cpu {
         self.store(regs);
         let run = self.fd.sync_regs();
         if halted {
-            return self.stopped(fixed, &run.sregs, run.regs.rsp, regs);
+            return self.stopped(&run.sregs, run.regs.rsp, regs);
         }
         // Kicked before what has happened has reached the stub: between SYSCALL and the
         // fault that stops it (see `stopped`), or between an exception and the halt. The
@@ -385,14 +391,14 @@ impl Cpu {
     }
 
     /// Decodes a halt of the stub.
-    fn stopped(&self, fixed: &Window, sregs: &kvm_sregs, rsp: u64, regs: &mut Regs) -> Came {
+    fn stopped(&self, sregs: &kvm_sregs, rsp: u64, regs: &mut Regs) -> Came {
         let offset = regs.rip.wrapping_sub(self.stub);
         let vector = match stub::stopped(offset) {
             Some(Stopped::Call) => return call(regs),
             Some(Stopped::Vector(vector)) => vector,
             None => return Came::Broken(format!("it halted at {:#x}", regs.rip)),
         };
-        let Some(frame) = self.frame(fixed, vector, rsp) else {
+        let Some(frame) = self.frame(vector, rsp) else {
             return Came::Broken(format!("exception {vector} with its stack at {rsp:#x}"));
         };
         if !frame.from_program() {
@@ -400,7 +406,7 @@ impl Cpu {
         }
         frame.restore(regs);
         if vector != PAGE_FAULT {
-            return Came::Exception { vector };
+            return Came::Raised(Raised(vector));
         }
         // Where SYSCALL does not change the privilege level (KVM without VMX or SVM), the
         // fetch behind it is what stops: rcx and r11 are set as for a call. A program that
@@ -408,10 +414,7 @@ impl Cpu {
         if self.is_call(frame.rip) && frame.error & page_fault::FETCH != 0 {
             return call(regs);
         }
-        Came::PageFault {
-            at: Addr(sregs.cr2),
-            error: frame.error,
-        }
+        fault(Addr(sregs.cr2), frame.error)
     }
 
     /// Whether `ip` is where SYSCALL leads.
@@ -420,7 +423,7 @@ impl Cpu {
     }
 
     /// What an exception pushed.
-    fn frame(&self, fixed: &Window, vector: u8, rsp: u64) -> Option<Frame> {
+    fn frame(&self, vector: u8, rsp: u64) -> Option<Frame> {
         let at = rsp.checked_sub(self.stub)?;
         let words = Frame::words(vector);
         let end = at.checked_add(u64_of(words) * 8)?;
@@ -429,9 +432,7 @@ impl Cpu {
         }
         let mut read = [0; 6];
         for (n, word) in (0..).zip(read.get_mut(..words)?) {
-            *word = fixed
-                .word(at + n * 8)?
-                .load(std::sync::atomic::Ordering::Relaxed);
+            *word = self.fixed.word(at + n * 8)?.load(Ordering::Relaxed);
         }
         Some(Frame::of(vector, &read))
     }
@@ -473,11 +474,10 @@ impl Cpu {
     }
 }
 
-impl std::os::fd::AsFd for Cpu {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsRawFd;
+impl AsFd for Cpu {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: [fd] open for as long as `self`.
-        unsafe { std::os::fd::BorrowedFd::borrow_raw(self.fd.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.fd.as_raw_fd()) }
     }
 }
 
@@ -530,23 +530,61 @@ pub(super) fn bus_error(at: Addr) -> Exception {
     }
 }
 
-/// The instruction `int n`, which some hosts refuse as undefined and not, as the machine
-/// does, as a protection fault.
-pub(super) fn is_software_interrupt(vector: u8, code: [u8; 2]) -> bool {
-    vector == UNDEFINED && code[0] == 0xcd
+/// A page fault; `error` has bits of `page_fault`.
+fn fault(at: Addr, error: u64) -> Came {
+    // What hosts report of their own half of the addresses differs.
+    if error & page_fault::RESERVED != 0 && at.0 < USER_END {
+        return Came::Broken(format!("a page table is broken for {:#x}", at.0));
+    }
+    let access = if error & page_fault::FETCH != 0 {
+        Access::Execute
+    } else if error & page_fault::WRITE != 0 {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    Came::Fault { at, access }
 }
 
-/// See [`is_software_interrupt`].
-pub(super) const SOFTWARE_INTERRUPT: u8 = PROTECTION;
+/// What an exception means.
+pub(super) fn meaning(
+    Raised(vector): Raised,
+    regs: &mut Regs,
+    program: &mut impl Program,
+) -> Meaning {
+    let ip = regs.ip();
+    let code = |program: &dyn Program, at| program.byte(at).unwrap_or(0);
+    let vector = if is_software_interrupt(vector, code(program, ip)) {
+        PROTECTION
+    } else {
+        vector
+    };
+    let Some(trap) = traps::trap(vector, ip, || program.fp()) else {
+        return Meaning::Broken(format!("exception {vector} at {:#x}", ip.0));
+    };
+    let before = ip.0.checked_sub(1).map_or(0, |at| code(program, Addr(at)));
+    let debug = debug_instruction(vector, before, regs.eflags);
+    Meaning::Signal(Exception {
+        signal: trap.signal,
+        code: debug.unwrap_or(trap.code),
+        at: trap.at,
+        vector: u32::from(vector),
+        error: 0,
+    })
+}
+
+/// The instruction `int n`, which some hosts refuse as undefined and not, as the machine
+/// does, as a protection fault.
+fn is_software_interrupt(vector: u8, code: u8) -> bool {
+    vector == UNDEFINED && code == 0xcd
+}
 
 /// `si_code` of a debug trap behind `code` with these flags, if that is not a single
 /// step's but that of the instruction ICEBP: TRAP_BRKPT.
-pub(super) fn debug_instruction(vector: u8, code: [u8; 2], flags: u64) -> Option<i32> {
+fn debug_instruction(vector: u8, code: u8, flags: u64) -> Option<i32> {
     const DEBUG: u8 = 1;
     const TRAP_FLAG: u64 = 1 << 8;
     const TRAP_BRKPT: i32 = 1;
-    let is_one = vector == DEBUG && code[0] == 0xf1 && flags & TRAP_FLAG == 0;
+    let is_one = vector == DEBUG && code == 0xf1 && flags & TRAP_FLAG == 0;
     is_one.then_some(TRAP_BRKPT)
 }
-
-pub(super) use traps::trap;

@@ -1,6 +1,6 @@
 //! The KVM platform: programs run in ring 3 of a virtual machine.
 //!
-//! Nothing else runs there but a stub of halts (`arch::current::ring0::stub`): whatever
+//! Nothing else runs there but a stub of halts (`arch::x86_64::ring0::stub`): whatever
 //! a program does that needs the kernel is a halt, an exit to the sentry, which stays a
 //! host process and sets the program's next state whole. In the guest's page tables are
 //! the program's pages (frames of the memory file, pieces of host files), the stub's one
@@ -15,10 +15,12 @@
 //!
 //! Where it is what: `places` guest-physical memory and its slots, `pool` and `tree`
 //! page tables, `files` host files, `space` address spaces, `vcpus` the virtual CPUs,
-//! `context` threads, `audit` what a program can reach, `machine` registers and exits. Lock order: see `shared`.
+//! `context` threads, `audit` what a program can reach, `machine` registers and exits,
+//! `exits` what these are on every machine. Lock order: see `shared`.
 
 mod audit;
 mod context;
+mod exits;
 mod files;
 mod kick;
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arch::abi::num::{u64_of, usize_of};
 use arch::abi::{Errno, PAGE_SIZE};
-use arch::current::ring0::paging::ENTRIES;
+use arch::paging::ENTRIES;
 
 use super::places::TABLES;
 use crate::host::Window;

@@ -26,11 +26,11 @@ const POOL_MIN: u64 = 64 << 20;
 /// Lock order: a space's tree, then files, then the pool and the regions; `world` is
 /// outermost, and held for reading while a virtual CPU runs.
 pub(super) struct Shared {
-    pub(super) vm: VmFd,
+    pub(super) vm: Arc<VmFd>,
     pub(super) memory: Arc<MemoryFile>,
     pub(super) pool: Pool,
     pub(super) files: Files,
-    pub(super) fixed: Window,
+    pub(super) fixed: Arc<Window>,
     pub(super) setup: Setup,
     pub(super) vcpus: Vcpus,
     /// How many virtual CPUs are made at most.
@@ -54,6 +54,7 @@ impl Shared {
         let vm = kvm
             .create_vm()
             .map_err(|error| refused("making a virtual machine")(errno(error)))?;
+        let vm = Arc::new(vm);
         let failed = refused("addresses for the virtual machine");
         let pool = (memory.usage().limit / 8).clamp(POOL_MIN, POOL_MAX);
         let pool = NonZeroUsize::new(usize_of(pool)).ok_or_else(|| failed(Errno::EINVAL))?;
@@ -63,6 +64,7 @@ impl Shared {
             .ok_or(Errno::EINVAL)
             .and_then(Window::anonymous)
             .map_err(refused("addresses for virtual CPUs"))?;
+        let fixed = Arc::new(fixed);
         let setup = Setup::new(kvm, &vm, &pool, &fixed)?;
         let (base, len) = memory.window();
         let regions = {

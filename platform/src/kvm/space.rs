@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arch::abi::{Addr, PAGE_SIZE};
-use arch::current::ring0::paging::{Entry, Rights};
+use arch::paging::{Entry, Rights};
 
 use super::files::{PIECE, Piece};
 use super::places::{FILES, MEMORY};
@@ -76,8 +76,7 @@ impl Space {
     /// A space with nothing mapped.
     pub(super) fn empty(shared: &Arc<Shared>, limits: Limits) -> Result<Self, PlatformError> {
         shared.tidy()?;
-        let stub = shared.setup.stub();
-        let tree = Tree::new(&shared.pool, stub.address, stub.entry);
+        let tree = Tree::new(&shared.pool);
         let tree = tree.map_err(refused("page tables"))?;
         Self::of(shared, limits, tree, HashMap::new())
     }
@@ -88,6 +87,7 @@ impl Space {
         tree: Tree,
         pieces: HashMap<Piece, u64>,
     ) -> Result<Self, PlatformError> {
+        shared.setup.link(&shared.pool, tree.root);
         let space = Self {
             shared: Arc::clone(shared),
             limits,
@@ -337,9 +337,8 @@ impl CloneSpace for Space {
     fn clone_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
         self.shared.tidy()?;
         let state = lock(&self.state);
-        let stub = self.shared.setup.stub();
         let end = self.limits.max_address.0;
-        let tree = state.tree.copy(&self.shared.pool, stub.address, end);
+        let tree = state.tree.copy(&self.shared.pool, end);
         let tree = tree.map_err(refused("page tables"))?;
         let pieces = state.pieces.clone();
         for (piece, pages) in &pieces {

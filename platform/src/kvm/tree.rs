@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use arch::abi::Errno;
-use arch::current::ring0::paging::{ENTRIES, Entry, LEVELS, index, span};
+use arch::paging::{ENTRIES, Entry, LEVELS, index, span};
 
 use super::pool::{Page, Pool};
 
@@ -19,11 +19,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// A tree whose root has `shared` in the entry for the stub, at `stub`.
-    pub(super) fn new(pool: &Pool, stub: u64, shared: Entry) -> Result<Self, Errno> {
+    /// An empty tree.
+    pub(super) fn new(pool: &Pool) -> Result<Self, Errno> {
         let root = pool.take()?;
-        pool.entry(root, index(stub, LEVELS))
-            .store(shared.0, Ordering::Relaxed);
         Ok(Self {
             root,
             own: vec![root],
@@ -152,10 +150,9 @@ impl Tree {
         )
     }
 
-    /// A tree with the same pages in `0..end` and the same stub.
-    pub(super) fn copy(&self, pool: &Pool, stub: u64, end: u64) -> Result<Self, Errno> {
-        let shared = pool.entry(self.root, index(stub, LEVELS));
-        let mut copy = Self::new(pool, stub, Entry(shared.load(Ordering::Relaxed)))?;
+    /// A tree with the same pages in `0..end`.
+    pub(super) fn copy(&self, pool: &Pool, end: u64) -> Result<Self, Errno> {
+        let mut copy = Self::new(pool)?;
         let made = copy.copy_table(pool, self.root, copy.root, LEVELS, end);
         if let Err(errno) = made {
             copy.free(pool, false);
@@ -203,7 +200,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arch::current::ring0::paging::Rights;
+    use arch::paging::Rights;
     use std::num::NonZeroUsize;
 
     const RW: Rights = Rights {
@@ -215,7 +212,7 @@ mod tests {
 
     fn tree() -> (Pool, Tree) {
         let pool = Pool::new(NonZeroUsize::new(1 << 20).unwrap()).unwrap();
-        let tree = Tree::new(&pool, 0xffff_9000_0000_0000, Entry::stub_table(0x5000)).unwrap();
+        let tree = Tree::new(&pool).unwrap();
         (pool, tree)
     }
 
@@ -267,12 +264,10 @@ mod tests {
         let (pool, mut tree) = tree();
         set(&pool, &mut tree, 0x1000, 3);
         set(&pool, &mut tree, END - 4096, 1);
-        let copy = tree.copy(&pool, 0xffff_9000_0000_0000, END).unwrap();
+        let copy = tree.copy(&pool, END).unwrap();
         tree.update(&pool, 0, END, |_| Entry::EMPTY);
         assert_eq!(copy.find(&pool, 0x3000), Entry::page(0x3000, RW));
         assert_eq!(copy.find(&pool, END - 4096), Entry::page(END - 4096, RW));
-        let stub = pool.entry(copy.root, index(0xffff_9000_0000_0000, LEVELS));
-        assert_eq!(stub.load(Ordering::Relaxed), Entry::stub_table(0x5000).0);
     }
 
     #[test]
@@ -293,7 +288,7 @@ mod tests {
         }
         assert!(failed);
         tree.free(&pool, false);
-        let again = Tree::new(&pool, 0xffff_9000_0000_0000, Entry::EMPTY);
+        let again = Tree::new(&pool);
         assert_eq!(again.unwrap().find(&pool, 0x1000), Entry::EMPTY);
     }
 }

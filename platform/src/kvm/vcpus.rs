@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use arch::FpState;
 
-use super::machine::{Came, Cpu};
+use super::exits::Came;
+use super::machine::Cpu;
 use super::refused;
 use super::shared::Shared;
 use crate::PlatformError;
@@ -113,8 +114,8 @@ impl Vcpu {
     }
 
     /// See [`Cpu::run`].
-    pub(super) fn run(&mut self, shared: &Shared, regs: &mut arch::Regs) -> Came {
-        self.cpu.run(&shared.fixed, regs)
+    pub(super) fn run(&mut self, regs: &mut arch::Regs) -> Came {
+        self.cpu.run(regs)
     }
 }
 
@@ -223,7 +224,7 @@ impl Vcpus {
     }
 
     fn make(&self, shared: &Shared, id: usize) -> Result<Box<Vcpu>, PlatformError> {
-        let cpu = Cpu::new(&shared.vm, id, &shared.setup)?;
+        let cpu = Cpu::new(&shared.vm, id, &shared.setup, &shared.fixed)?;
         let page = std::os::fd::AsFd::as_fd(&cpu);
         let page = RunPage::of(page).map_err(refused("mapping a virtual CPU"))?;
         Ok(Box::new(Vcpu {

@@ -1,15 +1,8 @@
-//! Page-table entries: four levels of 512. Source: Intel SDM vol. 3A, 4.5.
+//! Page-table entries. Source: Intel SDM vol. 3A, 4.5.
 
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-/// Levels of tables; the root is the highest.
-pub const LEVELS: u32 = 4;
-/// Entries of a table.
-pub const ENTRIES: usize = 512;
-/// Bits of an address that one level resolves.
-const INDEX_BITS: u32 = 9;
-/// Bits of an address within a page.
-const PAGE_BITS: u32 = 12;
+use crate::paging::Rights;
 
 /// Which bits hold a physical address.
 const TARGET: u64 = 0x000f_ffff_ffff_f000;
@@ -24,27 +17,6 @@ const SEEN: Flags = Flags::ACCESSED.union(Flags::DIRTY);
 /// An entry of a page table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Entry(pub u64);
-
-/// What a program may do with a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Rights {
-    /// Anything at all: the machine cannot refuse loads alone.
-    pub read: bool,
-    /// Stores.
-    pub write: bool,
-    /// Instruction fetches.
-    pub execute: bool,
-}
-
-impl Rights {
-    /// Whether something that `self` allows is not allowed by `other`.
-    #[must_use]
-    pub const fn exceed(self, other: Self) -> bool {
-        (self.read && !other.read)
-            || (self.write && !other.write)
-            || (self.execute && !other.execute)
-    }
-}
 
 impl Entry {
     /// Names nothing.
@@ -129,22 +101,10 @@ impl Entry {
     }
 }
 
-/// The entry for `address` in a table of `level`; 1 is the lowest.
+/// The address that the bits `low` of one belong to: bit 47 is in all bits above, too.
 #[must_use]
-pub const fn index(address: u64, level: u32) -> usize {
-    let shift = shift(level);
-    let index = (address >> shift) & 0x1ff;
-    crate::abi::num::usize_of(index)
-}
-
-/// The bytes that an entry of `level` covers.
-#[must_use]
-pub const fn span(level: u32) -> u64 {
-    1 << shift(level)
-}
-
-const fn shift(level: u32) -> u32 {
-    PAGE_BITS + INDEX_BITS * level.saturating_sub(1)
+pub const fn address(low: u64) -> u64 {
+    (low << 16).cast_signed().wrapping_shr(16).cast_unsigned()
 }
 
 #[cfg(test)]
@@ -183,20 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn rights_are_compared_one_by_one() {
-        assert!(rights(true, true, false).exceed(rights(true, false, true)));
-        assert!(rights(true, false, true).exceed(rights(true, true, false)));
-        assert!(!rights(true, false, false).exceed(rights(true, true, false)));
-        assert!(rights(true, false, false).exceed(rights(false, false, false)));
-    }
-
-    #[test]
-    fn indices_take_an_address_apart() {
-        let address = 0xff80_4040_3000;
-        assert_eq!(
-            [4, 3, 2, 1].map(|level| index(address, level)),
-            [0o777, 1, 2, 3]
-        );
-        assert_eq!([1, 2, 3].map(span), [1 << 12, 1 << 21, 1 << 30]);
+    fn the_upper_half_is_sign_extended() {
+        assert_eq!(address(0x7fff_ffff_f000), 0x7fff_ffff_f000);
+        assert_eq!(address(0x8000_0000_1000), 0xffff_8000_0000_1000);
     }
 }
