@@ -2,10 +2,10 @@
 //!
 //! Nothing else runs there but a stub of halts (`arch::x86_64::ring0::stub`): whatever
 //! a program does that needs the kernel is a halt, an exit to the sentry, which stays a
-//! host process and sets the program's next state whole. In the guest's page tables are
-//! the program's pages (frames of the memory file, pieces of host files), the stub's one
-//! page, its two descriptor tables and a page for each virtual CPU; page tables
-//! themselves are not mapped, and nothing of the sentry is.
+//! host process, and whatever is done about it is done there. In the guest's page tables
+//! are the program's pages (frames of the memory file, pieces of host files), a few pages
+//! of the stub and of each virtual CPU; page tables themselves are not mapped, and nothing
+//! of the sentry is.
 //!
 //! Invariants: `[guest-memory]` guest-physical memory is the memory file, windows onto
 //! host files, and memory of this module; all of it outlives the machine. `[stale-table]`
@@ -23,7 +23,7 @@ mod context;
 mod exits;
 mod files;
 mod kick;
-#[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "machine_x86_64/mod.rs")]
 mod machine;
 mod places;
 mod pool;

@@ -15,6 +15,9 @@ pub const MSR_FMASK: u32 = 0xc000_0084;
 /// IA32_PAT: memory types.
 pub const MSR_PAT: u32 = 0x277;
 
+/// IA32_TSC_AUX: what RDTSCP and RDPID give, the number of the CPU.
+pub const MSR_TSC_AUX: u32 = 0xc000_0103;
+
 /// STAR's value: SYSRET to 0x33 and 0x2b, SYSCALL to 0x10 and 0x18.
 pub const STAR: u64 = 0x23 << 48 | 0x10 << 32;
 /// PAT at reset.

@@ -13,6 +13,11 @@ pub const STUB_SS: u16 = 0x18;
 pub const TSS: u16 = 0x40;
 /// Bytes of the task state segment.
 pub const TSS_SIZE: usize = size_of::<TaskStateSegment>();
+/// Selector of the segment whose limit is the number of the CPU, for LSL: as Linux's
+/// vDSO has it.
+pub const CPU_NUMBER: u16 = 0x7b;
+/// Entries of the GDT.
+pub const GDT_ENTRIES: usize = 16;
 /// Vectors of the IDT.
 pub const VECTORS: u8 = 32;
 
@@ -26,19 +31,26 @@ const IST_DOUBLE_FAULT: u64 = 1;
 /// Interrupt stack of non-maskable interrupts and machine checks.
 const IST_NMI: u64 = 2;
 
-/// The GDT: nothing, nothing, the stub's two, and the program's three at 0x20.
+/// The GDT of CPU `number`: the stub's two segments, the program's three, and the one that
+/// tells the number (at most 12 bits of it). Where Linux has code of 32 bits, which can be
+/// read, there is data that can: a program that wants to go there gets the machine's
+/// protection fault.
 #[must_use]
-pub const fn gdt() -> [u64; 8] {
-    [
-        0,
-        0,
-        DescriptorFlags::KERNEL_CODE64.bits(),
-        DescriptorFlags::KERNEL_DATA.bits(),
-        DescriptorFlags::USER_CODE32.bits(),
-        DescriptorFlags::USER_DATA.bits(),
-        DescriptorFlags::USER_CODE64.bits(),
-        0,
-    ]
+pub const fn gdt(number: u64) -> [u64; GDT_ENTRIES] {
+    // 32 bits, present, for ring 3, data to be read, expanding down, accessed; the limit
+    // counts bytes. Source: Intel SDM vol. 3A, 3.4.5.
+    const NUMBER: u64 = 1 << 54 | 1 << 47 | 3 << 45 | 1 << 44 | 1 << 42 | 1 << 40;
+    const READABLE: u64 = DescriptorFlags::USER_DATA
+        .difference(DescriptorFlags::WRITABLE)
+        .bits();
+    let mut gdt = [0; GDT_ENTRIES];
+    gdt[2] = DescriptorFlags::KERNEL_CODE64.bits();
+    gdt[3] = DescriptorFlags::KERNEL_DATA.bits();
+    gdt[4] = READABLE;
+    gdt[5] = DescriptorFlags::USER_DATA.bits();
+    gdt[6] = DescriptorFlags::USER_CODE64.bits();
+    gdt[15] = NUMBER | number & 0xfff;
+    gdt
 }
 
 /// The IDT, whose vector n goes to `handler(n)`: two words for each vector. A program
@@ -84,7 +96,7 @@ mod tests {
 
     #[test]
     fn program_segments_are_those_of_linux() {
-        let entry = |selector: u64| gdt()[crate::abi::num::usize_of(selector >> 3)];
+        let entry = |selector: u64| gdt(5)[crate::abi::num::usize_of(selector >> 3)];
         assert_eq!(
             entry(super::super::super::regs::USER_CS),
             0x00af_fb00_0000_ffff
@@ -94,8 +106,17 @@ mod tests {
             0x00cf_f300_0000_ffff
         );
         // Accessed already: the table is read-only in the guest.
-        for entry in gdt().into_iter().filter(|entry| *entry != 0) {
+        for entry in gdt(5).into_iter().filter(|entry| *entry != 0) {
             assert_eq!(entry >> 40 & 1, 1);
+        }
+    }
+
+    #[test]
+    fn the_number_is_a_limit() {
+        for number in [0, 1, 0xabc] {
+            let entry = gdt(number)[usize::from(CPU_NUMBER >> 3)];
+            // As Linux has it: setup_getcpu of arch/x86/kernel/cpu/common.c.
+            assert_eq!(entry, 0x0040_f500_0000_0000 | number);
         }
     }
 

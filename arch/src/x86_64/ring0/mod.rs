@@ -4,6 +4,7 @@
 
 pub mod control;
 pub mod descriptors;
+pub mod offer;
 pub mod paging;
 pub mod stub;
 pub mod traps;

@@ -1,12 +1,14 @@
 //! The stub: all code that runs in ring 0. One page, the same in every sandbox, at
 //! another place in each.
 //!
-//! There is nothing in it but halts: one for each exception vector, and one where
+//! There is little in it but halts: one for each exception vector, and one where
 //! SYSCALL leads. A halt is an exit to the host, which finds out by where it happened
 //! why the program stopped; what the machine pushed is on the stack of the virtual CPU.
-//! The host sets the program's next state whole, so nothing ever returns from here.
+//! From there the host either sets the program's next state whole, or sets the general
+//! registers and has the stub execute one of the two instructions that return to ring 3
+//! ([`Way`]): with hardware virtualization that spares it the segments.
 
-use super::super::regs::Regs;
+use super::super::regs::{Regs, USER_CS, USER_SS};
 use super::descriptors::VECTORS;
 
 /// Bytes of a stop: `hlt`, then a jump back to it.
@@ -15,6 +17,12 @@ const STOP: [u8; 3] = [0xf4, 0xeb, 0xfd];
 const STRIDE: u64 = 8;
 /// Where SYSCALL leads, from the stub's start.
 const CALL: u64 = 0x800;
+/// Where SYSRET is, and the instruction, for a program of 64 bits.
+const SYSRET: u64 = 0x900;
+const SYSRET_CODE: [u8; 3] = [0x48, 0x0f, 0x07];
+/// The same for IRET.
+const IRET: u64 = 0x910;
+const IRET_CODE: [u8; 2] = [0x48, 0xcf];
 /// What the page is filled with: `int3`, a trap to a stop.
 const FILL: u8 = 0xcc;
 
@@ -22,14 +30,53 @@ const FILL: u8 = 0xcc;
 #[must_use]
 pub fn code() -> Vec<u8> {
     let mut page = vec![FILL; 4096];
-    let stops = (0..VECTORS).map(vector_offset).chain([CALL]);
-    for stop in stops {
-        let at = crate::abi::num::usize_of(stop);
-        if let Some(place) = page.get_mut(at..at + STOP.len()) {
-            place.copy_from_slice(&STOP);
+    let mut put = |at: u64, code: &[u8]| {
+        let at = crate::abi::num::usize_of(at);
+        if let Some(place) = page.get_mut(at..at + code.len()) {
+            place.copy_from_slice(code);
+        }
+    };
+    for stop in (0..VECTORS).map(vector_offset).chain([CALL]) {
+        put(stop, &STOP);
+    }
+    put(SYSRET, &SYSRET_CODE);
+    put(IRET, &IRET_CODE);
+    page
+}
+
+/// How the stub returns to a program. Source: Intel SDM vol. 2B, SYSRET, and vol. 2A,
+/// IRET.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// SYSRET: the instruction pointer from rcx, the flags from r11.
+    Sysret,
+    /// IRET: from a frame on the stack ([`Frame::words_to_return`]).
+    Iret,
+}
+
+impl Way {
+    /// What `regs` ask for. SYSRET takes rcx and r11, cannot set the resume flag, and
+    /// would trap before the first instruction if that is to be stepped over.
+    #[must_use]
+    pub const fn of(regs: &Regs) -> Self {
+        const TRAP_FLAG: u64 = 1 << 8;
+        const RESUME_FLAG: u64 = 1 << 16;
+        let plain = regs.eflags & (TRAP_FLAG | RESUME_FLAG) == 0;
+        if plain && regs.rcx == regs.rip && regs.r11 == regs.eflags {
+            Self::Sysret
+        } else {
+            Self::Iret
         }
     }
-    page
+
+    /// Where the instruction is, from the stub's start.
+    #[must_use]
+    pub const fn offset(self) -> u64 {
+        match self {
+            Self::Sysret => SYSRET,
+            Self::Iret => IRET,
+        }
+    }
 }
 
 /// Where the stop for `vector` is, from the stub's start.
@@ -116,6 +163,12 @@ impl Frame {
         self.cs & 3 == 3
     }
 
+    /// What IRET has to find on the stack to go on with `regs`: lowest address first.
+    #[must_use]
+    pub const fn words_to_return(regs: &Regs) -> [u64; 5] {
+        [regs.rip, USER_CS, regs.eflags, regs.rsp, USER_SS]
+    }
+
     /// Puts the program's state into `regs`, whose other registers are right already.
     pub const fn restore(&self, regs: &mut Regs) {
         regs.rip = self.rip;
@@ -146,6 +199,52 @@ mod tests {
             assert_eq!(stopped(other), None, "{other:#x}");
         }
         assert_eq!(code.len(), 4096);
+    }
+
+    #[test]
+    fn the_way_back_is_what_the_state_asks_for() {
+        let plain = Regs {
+            rip: 0x40_0000,
+            rcx: 0x40_0000,
+            eflags: 0x202,
+            r11: 0x202,
+            ..Regs::default()
+        };
+        assert_eq!(Way::of(&plain), Way::Sysret);
+        for other in [
+            Regs { rcx: 1, ..plain },
+            Regs {
+                r11: 0x203,
+                ..plain
+            },
+            // Single step, and the resume flag.
+            Regs {
+                eflags: 0x302,
+                r11: 0x302,
+                ..plain
+            },
+            Regs {
+                eflags: 0x1_0202,
+                r11: 0x1_0202,
+                ..plain
+            },
+        ] {
+            assert_eq!(Way::of(&other), Way::Iret, "{other:x?}");
+        }
+        let code = code();
+        for (way, bytes) in [(Way::Sysret, &SYSRET_CODE[..]), (Way::Iret, &IRET_CODE)] {
+            let at = crate::abi::num::usize_of(way.offset());
+            assert_eq!(code[at..at + bytes.len()], *bytes);
+        }
+        let words = Frame::words_to_return(&plain);
+        let mut regs = Regs::default();
+        let frame = Frame::of(6, &words);
+        frame.restore(&mut regs);
+        assert!(frame.from_program());
+        assert_eq!(
+            (regs.rip, regs.eflags, regs.rsp),
+            (plain.rip, plain.eflags, plain.rsp)
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use arch::Regs;
 use arch::abi::Addr;
-use platform::kvm::{Owner, audit};
+use platform::kvm::audit;
 
 use super::super::code;
 use super::super::harness::{Guest, on_all, with_kvm};
@@ -157,12 +157,8 @@ fn the_stub_is_no_place_for_programs() {
                         regs.rcx = 0xffff_9000_0000_1234;
                         regs.r11 = u64::MAX;
                     });
-                    // A jump to where SYSCALL leads looks like one where it does not
-                    // change the ring.
-                    let call =
-                        name == "jump" && page.owner == Owner::Stub && came.starts_with("call");
                     assert!(
-                        call || came.starts_with(&format!("fault for {at:#x}")),
+                        came.starts_with(&format!("fault for {at:#x}")),
                         "{name} {at:#x}: {came}"
                     );
                     let regs = *victim.context.regs().unwrap();
