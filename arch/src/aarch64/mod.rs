@@ -8,3 +8,12 @@ pub mod regs;
 pub mod sigframe;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod vdso_code;
+
+/// Whether this kernel has virtualization of the processor's to itself, so that a virtual
+/// machine's exits cost what the processor makes them cost. Programs cannot ask the
+/// processor; a kernel with KVM runs at EL2 or has come from there, and one below another's
+/// hardly ever does.
+#[must_use]
+pub fn owns_virtualization() -> bool {
+    true
+}

@@ -15,3 +15,10 @@ pub mod sigframe;
 pub(crate) mod vdso_code;
 
 pub use ring0::paging;
+
+/// Whether this kernel has virtualization of the processor's to itself, so that a virtual
+/// machine's exits cost what the processor makes them cost.
+#[must_use]
+pub fn owns_virtualization() -> bool {
+    probe::owns_virtualization()
+}

@@ -60,3 +60,21 @@ fn mxcsr_mask() -> u32 {
         mask => mask,
     }
 }
+
+/// Whether this kernel has virtualization of the processor's to itself: VMX or SVM, and
+/// nobody below (Intel SDM vol. 2, CPUID; AMD APM vol. 3, E.3 and E.4.1). Costs three
+/// CPUIDs, which only take long where the answer is no.
+pub(super) fn owns_virtualization() -> bool {
+    /// CPUID.1:ECX.
+    const HYPERVISOR: u32 = 1 << 31;
+    const VMX: u32 = 1 << 5;
+    /// CPUID.8000_0001:ECX.
+    const SVM: u32 = 1 << 2;
+    const EXTENDED: u32 = 0x8000_0000;
+    let features = __cpuid(1).ecx;
+    if features & HYPERVISOR != 0 {
+        return false;
+    }
+    let svm = __cpuid(EXTENDED).eax > EXTENDED && __cpuid(EXTENDED + 1).ecx & SVM != 0;
+    features & VMX != 0 || svm
+}

@@ -5,3 +5,7 @@ use super::fp::Layout;
 pub(super) fn layout() -> Layout {
     Layout::LEGACY
 }
+
+pub(super) fn owns_virtualization() -> bool {
+    false
+}

@@ -44,7 +44,8 @@ pub use names::{
     mknod_at, remove_xattr, rename_at, set_times, set_times_at, set_xattr, symlink_at, unlink_at,
 };
 pub(crate) use notify::{
-    Listener, MSEAL, Notification, RULES as NOTIFY_RULES, can_seal, learn_kernel, pidfd,
+    Listener, MSEAL, Notification, RULES as NOTIFY_RULES, can_seal, kernel_release, pidfd,
+    try_listener,
 };
 pub use poll::{Epoll, EpollReport, EventFd, HostReady, pipe, ready_now};
 pub use stat::{HostStat, HostStatFs, StatOf, stat, statfs};
@@ -58,6 +59,13 @@ pub use thread::{
 };
 pub(crate) use wait::{is_alive, reap, reap_blocking};
 pub(crate) use window::Window;
+
+/// Whether a virtual machine's exits cost here what the processor makes them cost: nobody
+/// is below this kernel.
+#[must_use]
+pub fn owns_virtualization() -> bool {
+    arch::current::owns_virtualization()
+}
 
 /// A host system call that stays allowed after confinement.
 #[derive(Clone, Copy, Debug)]

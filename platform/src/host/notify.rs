@@ -194,6 +194,46 @@ pub(crate) fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether a process made by this one can install a filter with a listener, by these flags
+/// of seccomp(2): tried by one that ends at once. Before confinement only.
+pub(crate) fn try_listener(flags: u32) -> Result<(), Errno> {
+    /// BPF_RET | BPF_K.
+    const RETURN: u16 = 6;
+    let mut filter = [libc::sock_filter {
+        code: RETURN,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    }];
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the child makes three system calls on values that are there, and ends.
+    match unsafe { libc::fork() } {
+        -1 => Err(last()),
+        0 => install_and_exit(flags, &program),
+        child => match super::setup::wait_for(child)? {
+            super::setup::Exit::Status(0) => Ok(()),
+            super::setup::Exit::Status(errno) => Err(Errno(errno.into())),
+            super::setup::Exit::Signal(_) => Err(Errno::EIO),
+        },
+    }
+}
+
+/// The child's part of [`try_listener`]: its status is the errno.
+fn install_and_exit(flags: u32, program: &libc::sock_fprog) -> ! {
+    // SAFETY: [no-pointers].
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let (call, mode) = (libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER);
+    let at = std::ptr::from_ref(program);
+    // SAFETY: [buffer] a live program of one instruction.
+    let made = unsafe { libc::syscall(call, mode, flags, at) };
+    let status = if made < 0 { i32::from(last().0) } else { 0 };
+    // SAFETY: ends the child without any of its maker's exit handlers.
+    unsafe { libc::_exit(status) }
+}
+
 /// Whether a program can seal its mappings: mseal(2), Linux 6.10. Before confinement only.
 pub(crate) fn can_seal() -> bool {
     // SAFETY: [no-pointers] no byte of memory.
@@ -203,18 +243,18 @@ pub(crate) fn can_seal() -> bool {
 /// mseal(2), the same on all architectures.
 pub(crate) const MSEAL: i64 = 462;
 
-/// Whether the kernel's NOTIF_RECV returns at the end. Asked for once.
+/// Whether the kernel's NOTIF_RECV returns at the end.
 fn receiving_ends() -> bool {
-    static ENDS: OnceLock<bool> = OnceLock::new();
-    *ENDS.get_or_init(|| release().is_some_and(|release| release >= RECV_ENDS))
+    kernel_release().is_some_and(|release| release >= RECV_ENDS)
 }
 
-/// To be called before confinement, for uname(2) is not allowed later.
-pub(crate) fn learn_kernel() {
-    receiving_ends();
+/// Major and minor number of the kernel's release. Asked for once; to be called before
+/// confinement, for uname(2) is not allowed later.
+pub(crate) fn kernel_release() -> Option<(u32, u32)> {
+    static RELEASE: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    *RELEASE.get_or_init(release)
 }
 
-/// Major and minor number of the kernel's release.
 fn release() -> Option<(u32, u32)> {
     // SAFETY: [out] a plain struct, for which all zeros are valid.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };

@@ -48,6 +48,7 @@ mod context;
 mod exits;
 mod files;
 mod filter;
+pub mod kernels;
 mod kick;
 mod layout;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
@@ -84,12 +85,7 @@ impl Seccomp {
     pub fn start(memory: &Arc<MemoryFile>) -> Result<Arc<dyn Platform>, PlatformError> {
         let shared = start::start(memory)?;
         // Whether listeners can be had shows with the first process.
-        Space::empty(&shared).map_err(|error| {
-            PlatformError::Unavailable(format!(
-                "a stub cannot hand over its system calls ({error}): this needs Linux 5.19, \
-                 and that no container runtime around has a listener of its own"
-            ))
-        })?;
+        Space::empty(&shared).map_err(kernels::explain)?;
         Ok(Arc::new(Self {
             shared,
             cpus: host::cpu_count(),

@@ -8,7 +8,7 @@ use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::areas::Areas;
 use super::shared::{AREAS_NR, MAPS_NR, Shared};
-use super::{code, filter, kick, layout, machine};
+use super::{code, filter, kernels, kick, layout, machine};
 use crate::host;
 use crate::memory::MemoryFile;
 use crate::stub::control::Control;
@@ -39,7 +39,7 @@ pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformErr
     if let Some(why) = machine::missing() {
         return Err(PlatformError::Unavailable(why.to_owned()));
     }
-    host::learn_kernel();
+    kernels::check()?;
     let failed = refused("making the files that stubs share");
     let control = Control::create().map_err(&failed)?;
     let maps = Control::create().map_err(&failed)?;

@@ -24,9 +24,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = PlatformChoice::Auto)]
     platform: PlatformChoice,
 
-    /// How the ptrace platform keeps a call from the host's kernel.
-    #[arg(long, value_enum, default_value_t = Nullify::Sysemu)]
-    ptrace_nullify: Nullify,
+    /// How the ptrace platform keeps a call from the host's kernel; asks for that platform
+    /// [default: sysemu].
+    #[arg(long, value_enum)]
+    ptrace_nullify: Option<Nullify>,
 
     /// Sets a variable in the command's environment; may be repeated. The caller's
     /// environment is passed on.
@@ -92,7 +93,7 @@ impl Namespace {
 /// `--platform`'s values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum PlatformChoice {
-    /// The fastest one that this host offers.
+    /// The fastest one that this host offers: kvm on bare metal, else seccomp, else ptrace.
     Auto,
     /// Traced stub processes; runs anywhere.
     Ptrace,
@@ -103,9 +104,10 @@ pub(crate) enum PlatformChoice {
 }
 
 /// `--ptrace-nullify`'s values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum Nullify {
     /// PTRACE_SYSEMU: one stop a call.
+    #[default]
     Sysemu,
     /// PTRACE_SYSCALL with the call replaced by getpid(2): two stops a call.
     Getpid,
@@ -180,12 +182,13 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
     for without in &arguments.without_namespaces {
         namespaces -= without.flag();
     }
-    let nullify = match arguments.ptrace_nullify {
+    let nullify = match arguments.ptrace_nullify.unwrap_or_default() {
         Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
         Nullify::Getpid => platform::ptrace::Nullify::Getpid,
     };
     Ok(Plan {
         platform: match arguments.platform {
+            PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => PlatformKind::Auto,
             PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
             PlatformChoice::Seccomp => PlatformKind::Seccomp,
             PlatformChoice::Kvm => PlatformKind::Kvm,

@@ -26,9 +26,11 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<u8, Failure> {
         kernel(),
         namespaces(),
         ptrace_scope(),
-        trial("--ptrace-nullify=sysemu", "PTRACE_SYSEMU"),
-        trial("--ptrace-nullify=getpid", "PTRACE_SYSCALL"),
+        trial("--platform=auto", "the default"),
         seccomp(),
+        seccomp_kernel(),
+        choice("--ptrace-nullify=sysemu", "PTRACE_SYSEMU"),
+        choice("--ptrace-nullify=getpid", "PTRACE_SYSCALL"),
         kvm(),
     ];
     let mut text = String::new();
@@ -49,7 +51,7 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<u8, Failure> {
 enum Verdict {
     /// As it should be.
     Good,
-    /// Nothing stands on it now.
+    /// Sandboxes work without it.
     Unused,
     /// `ringfence do` does not work, or only weakened.
     Lacking,
@@ -161,18 +163,29 @@ fn trial(option: &str, subject: &'static str) -> Finding {
     }
 }
 
-/// What the seccomp platform would stand on; filters themselves the trial has shown.
+/// The same for an option that sandboxes can do without.
+fn choice(option: &str, subject: &'static str) -> Finding {
+    let mut tried = trial(option, subject);
+    if tried.verdict == Verdict::Lacking {
+        tried.verdict = Verdict::Unused;
+    }
+    tried
+}
+
+/// Whether `--platform=seccomp` works; without it, the default is slower.
 fn seccomp() -> Finding {
-    let actions = read("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-    let has = actions
-        .split_whitespace()
-        .any(|action| action == "user_notif");
-    let text = if has {
-        "there; no platform of this version uses it"
+    choice("--platform=seccomp", "seccomp notification")
+}
+
+/// What that platform does without on this kernel.
+fn seccomp_kernel() -> Finding {
+    const SUBJECT: &str = "seccomp, newer features";
+    let lacks = platform::seccomp::kernels::lacks();
+    if lacks.is_empty() {
+        finding(Verdict::Good, SUBJECT, "has all that is used")
     } else {
-        "not there; no platform of this version uses it"
-    };
-    finding(Verdict::Unused, "seccomp notification", text)
+        finding(Verdict::Unused, SUBJECT, lacks.join("; "))
+    }
 }
 
 /// Whether `--platform=kvm` works. Nothing depends on it.

@@ -10,10 +10,7 @@ use fs::pipe::Pipes;
 use platform::Platform;
 use platform::host::setup::{self, Namespaces};
 use platform::host::{self, SENTRY_RULES};
-use platform::kvm::Kvm;
 use platform::memory::MemoryFile;
-use platform::ptrace::{Options, Ptrace};
-use platform::seccomp::Seccomp;
 use sentry::kernel::{Config, Init, Kernel};
 use sentry::procfs::ProcFs;
 use sentry::task::{FirstProgram, FsContext, Limits, Sessions, StartError, TASK_STACK};
@@ -23,7 +20,7 @@ use vfs::{Caller, Capabilities, DeviceId, Walk, WalkFlags, Writer, install_speci
 use super::control::{Child, Reports};
 use super::mounts::Builder;
 use super::roots::Roots;
-use super::{Plan, PlatformKind, device, program, stdio, trace};
+use super::{Plan, choice, device, program, stdio, trace};
 use crate::cli::{Failure, OWN_FAILURE};
 use crate::log::Log;
 
@@ -80,7 +77,7 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     }
     let roots = Roots::open(plan, log)?;
     let memory = memory(plan, log)?;
-    let platform = start_platform(plan.platform, &memory, log)?;
+    let platform = choice::start(plan.platform, &memory, log)?;
     if own_mounts {
         setup::empty_root().map_err(failed("enter an empty root"))?;
         log.info("in minimal root: empty, read-only, nothing else mounted");
@@ -105,29 +102,6 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
         descriptors,
         umask,
     })
-}
-
-/// Starts the platform, on the thread that lives as long as the process: stubs die
-/// with it.
-fn start_platform(
-    kind: PlatformKind,
-    memory: &Arc<MemoryFile>,
-    log: &Log,
-) -> Result<Arc<dyn Platform>, Failure> {
-    let (name, started) = match kind {
-        PlatformKind::Ptrace(nullify) => ("ptrace", Ptrace::start(memory, Options { nullify })),
-        PlatformKind::Seccomp => ("seccomp", Seccomp::start(memory)),
-        PlatformKind::Kvm => ("kvm", Kvm::start(memory)),
-    };
-    let platform = started.map_err(|error| {
-        let hint = match kind {
-            PlatformKind::Ptrace(_) => "",
-            PlatformKind::Seccomp | PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
-        };
-        Failure::own(format!("cannot start the platform {name}: {error}{hint}"))
-    })?;
-    log.info(&format!("platform started: {kind:?}"));
-    Ok(platform)
 }
 
 fn say_namespaces(namespaces: Namespaces, log: &Log) {

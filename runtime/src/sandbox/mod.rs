@@ -8,6 +8,7 @@
 //! byte. If the parent dies, the host kills the sentry, and with it the stubs.
 
 mod boot;
+mod choice;
 mod control;
 mod device;
 mod identity;
@@ -22,24 +23,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use platform::host::setup::{self, Forked, Namespaces};
-use platform::ptrace::Nullify;
 
 use crate::cli::Failure;
 use crate::log::Log;
 
+pub(crate) use choice::PlatformKind;
 use control::Pipes;
 pub(crate) use identity::{Identity, RunAs};
-
-/// What carries a program's system calls to the sentry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PlatformKind {
-    /// Traced stub processes; how a system call is kept from the host.
-    Ptrace(Nullify),
-    /// Stub processes whose filters hand system calls over.
-    Seccomp,
-    /// A virtual machine.
-    Kvm,
-}
 
 /// What a sandbox is to be.
 #[derive(Debug)]

@@ -9,7 +9,14 @@ fn the_report_is_true() {
         let report = doctor(who);
         let said = String::from_utf8(report.stdout).unwrap();
         assert_eq!(report.status.code(), Some(i32::from(!works)), "{said}");
-        for subject in ["kernel", "namespaces", "PTRACE_SYSEMU", "/dev/kvm"] {
+        for subject in [
+            "kernel",
+            "namespaces",
+            "the default",
+            "PTRACE_SYSEMU",
+            "seccomp notification",
+            "/dev/kvm",
+        ] {
             let lines = said.lines().filter(|line| line.contains(subject));
             assert_eq!(lines.count(), 1, "{subject}\n{said}");
         }

@@ -7,7 +7,11 @@ use std::process::{Child, ChildStderr, Stdio};
 use super::harness::{Who, children, command, everybody, run, signal, wait_until_gone};
 
 /// The ways of catching calls, each with other limits.
-const WAYS: [&str; 2] = ["--ptrace-nullify=sysemu", "--ptrace-nullify=getpid"];
+const WAYS: [&str; 3] = [
+    "--ptrace-nullify=sysemu",
+    "--ptrace-nullify=getpid",
+    "--platform=seccomp",
+];
 
 /// What a script in a sandbox with these options printed, on both outputs; and its status.
 fn script(who: Who, options: &[&str], script: &str) -> (String, Option<i32>) {

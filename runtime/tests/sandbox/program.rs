@@ -65,14 +65,18 @@ fn its_kernel_is_ringfences() {
 }
 
 #[test]
-fn both_ways_of_nullifying_carry_it() {
-    for way in ["sysemu", "getpid"] {
-        let option = format!("--ptrace-nullify={way}");
+fn stubs_of_all_kinds_carry_it() {
+    for option in [
+        "--platform=auto",
+        "--ptrace-nullify=sysemu",
+        "--ptrace-nullify=getpid",
+        "--platform=seccomp",
+    ] {
         let inside = text(
             Who::Caller,
-            &[&option, "--", "sh", "-c", "echo $((6*7)) | cat"],
+            &[option, "--", "sh", "-c", "echo $((6*7)) | cat"],
         );
-        assert_eq!(inside, "42\n", "{way}");
+        assert_eq!(inside, "42\n", "{option}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Loads for measurements and for what must end well: `guests load NAME [NUMBER]`. Each prints a
-//! line with figures; one that fails says so and exits with 1.
+//! line with figures; one that fails says so and exits with 1. `guests load listener PROGRAM
+//! [ARGUMENT...]` becomes the program, under a filter that has a listener.
 
 use crate::support::*;
 use std::process::ExitCode;
@@ -23,12 +24,49 @@ pub fn main(args: &[String]) -> ExitCode {
         Some("touch") => touch(number(64)),
         Some("threads") => spin(number(1), true),
         Some("processes") => spin(number(1), false),
+        Some("listener") => return listener(args.get(1..).unwrap_or_default()),
         _ => {
             eprintln!("guests: no such load");
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// As container runtimes do that look at some of a container's calls.
+fn listener(program: &[String]) -> ExitCode {
+    /// BPF_RET | BPF_K.
+    const RETURN: u16 = 6;
+    let [name, arguments @ ..] = program else {
+        return ExitCode::from(2);
+    };
+    let mut filter = [libc::sock_filter {
+        code: RETURN,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    }];
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: filter.as_mut_ptr(),
+    };
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let (mode, flags) = (
+        libc::SECCOMP_SET_MODE_FILTER,
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    );
+    let made = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
+    assert!(
+        made >= 0,
+        "no listener: {}",
+        std::io::Error::last_os_error()
+    );
+    // The listener stays open in a process that waits: without one it would be gone with exec.
+    let status = std::process::Command::new(name).args(arguments).status();
+    match status.ok().and_then(|status| status.code()) {
+        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(255)),
+        None => ExitCode::FAILURE,
+    }
 }
 
 fn seconds(since: i64) -> f64 {
