@@ -4,7 +4,9 @@
 use kvm_ioctls::Kvm;
 
 use super::memory::{Memory, between};
-use super::{PC, PSTATE, Result, WAY_OUT, cpu, output, set_core};
+use super::registers::{PC, PSTATE, cpu, set_core};
+use super::tables::WAY_OUT;
+use super::{Result, output};
 
 /// Where the code lies.
 const CODE: u64 = 0x1000;

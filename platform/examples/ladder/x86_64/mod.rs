@@ -5,6 +5,7 @@ use super::{Result, memory};
 mod long;
 mod protected;
 mod real;
+mod state;
 mod tables;
 
 type Rung = (&'static str, fn() -> Result<String>);

@@ -5,31 +5,31 @@ use super::memory::Memory;
 
 /// Guest-physical pages: the root table, three tables for each half of the addresses,
 /// the program's page and the kernel's.
-pub(super) const ROOT: u64 = 0x1000;
-const LOW: u64 = 0x2000;
+pub(crate) const ROOT: u64 = 0x1000;
+pub(crate) const LOW: u64 = 0x2000;
 const HIGH: u64 = 0x5000;
-pub(super) const PROGRAM: u64 = 0x8000;
-const KERNEL: u64 = 0x9000;
+pub(crate) const PROGRAM: u64 = 0x8000;
+pub(crate) const KERNEL: u64 = 0x9000;
 /// Where the program and the kernel see themselves.
-pub(super) const PROGRAM_AT: u64 = 0x40_0000;
-pub(super) const KERNEL_AT: u64 = 0xffff_8000_0000_0000;
+pub(crate) const PROGRAM_AT: u64 = 0x40_0000;
+pub(crate) const KERNEL_AT: u64 = 0xffff_8000_0000_0000;
 
 /// In the kernel's page: its only instruction, its tables, and the end of its stack.
-pub(super) const HALT: u64 = 0;
-pub(super) const GDT: u64 = 0x100;
-pub(super) const GDT_LEN: u16 = 7 * 8;
-pub(super) const IDT: u64 = 0x200;
-pub(super) const IDT_LEN: u16 = 15 * 16;
-pub(super) const TSS: u64 = 0x400;
+pub(crate) const HALT: u64 = 0;
+pub(crate) const GDT: u64 = 0x100;
+pub(crate) const GDT_LEN: u16 = 7 * 8;
+pub(crate) const IDT: u64 = 0x200;
+pub(crate) const IDT_LEN: u16 = 15 * 16;
+pub(crate) const TSS: u64 = 0x400;
 const STACK: u64 = 0x1000;
 
 /// Bits of a page table's entry: it counts, stores are allowed, ring 3 may use it.
-const PRESENT: u64 = 1;
-const WRITE: u64 = 2;
-const USER: u64 = 4;
+pub(crate) const PRESENT: u64 = 1;
+pub(crate) const WRITE: u64 = 2;
+pub(crate) const USER: u64 = 4;
 
 /// Writes all but the program.
-pub(super) fn write(memory: &Memory) -> Result<()> {
+pub(crate) fn write(memory: &Memory) -> Result<()> {
     map(memory, LOW, PROGRAM_AT, PROGRAM, PRESENT | WRITE | USER)?;
     // Without USER: the program cannot touch it.
     map(memory, HIGH, KERNEL_AT, KERNEL, PRESENT | WRITE)?;
@@ -55,7 +55,7 @@ pub(super) fn write(memory: &Memory) -> Result<()> {
 }
 
 /// Shows `page` at `address`: four tables, each resolving 9 bits. Source: 4.5.4.
-fn map(memory: &Memory, tables: u64, address: u64, page: u64, bits: u64) -> Result<()> {
+pub(crate) fn map(memory: &Memory, tables: u64, address: u64, page: u64, bits: u64) -> Result<()> {
     let (second, third, fourth) = (tables, tables + 0x1000, tables + 0x2000);
     let steps = [
         (ROOT, 39, second),
