@@ -53,7 +53,7 @@ impl Guest {
     fn new(name: &str) -> Self {
         let memory = MemoryFile::create(256 << 20).unwrap();
         let platform = match name {
-            "seccomp" => Seccomp::start(&memory).unwrap(),
+            "seccomp" => Seccomp::start(&memory, Default::default()).unwrap(),
             _ => Ptrace::start(&memory, Options::default()).unwrap(),
         };
         let space = platform.new_address_space().unwrap();

@@ -84,6 +84,15 @@ impl CpuSet {
         self
     }
 
+    /// All but this one.
+    #[must_use]
+    pub fn without(mut self, cpu: usize) -> Self {
+        if let Some(word) = self.0.get_mut(cpu / 64) {
+            *word &= !(1 << (cpu % 64));
+        }
+        self
+    }
+
     /// Whether the CPU is in it.
     #[must_use]
     pub fn contains(&self, cpu: usize) -> bool {

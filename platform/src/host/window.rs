@@ -119,6 +119,22 @@ impl Window {
         Some(unsafe { AtomicU64::from_ptr(self.at(usize_of(at)).cast()) })
     }
 
+    /// Copies words out from byte `at` on, each at once. `EINVAL`: outside or not aligned.
+    /// Only for windows whose every page can be touched.
+    pub(crate) fn load_words(&self, at: u64, to: &mut [u64]) -> Result<(), Errno> {
+        self.place(at, size_of_val(to))?;
+        if !at.is_multiple_of(8) {
+            return Err(Errno::EINVAL);
+        }
+        let first = self.at(usize_of(at)).cast::<u64>();
+        for (n, word) in to.iter_mut().enumerate() {
+            // SAFETY: [window] inside, aligned, mapped for as long as `self` is borrowed, and
+            // accessed by atomics alone.
+            *word = unsafe { AtomicU64::from_ptr(first.wrapping_add(n)) }.load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Copies `bytes` to byte `at`; a caller that nobody else writes beside. `EINVAL` if
     /// that is not inside or not in whole words.
     pub(crate) fn fill(&self, at: u64, bytes: &[u8]) -> Result<(), Errno> {

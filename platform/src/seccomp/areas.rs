@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 use arch::abi::num::{u64_of, usize_of};
 use arch::abi::{Addr, Errno};
 
+use zerocopy::IntoBytes;
+
 use super::layout::AREA;
 use crate::host::{self, Window};
 use crate::stub::Place;
@@ -41,6 +43,15 @@ impl Areas {
             window,
             free: Mutex::new((Vec::new(), 0)),
         }))
+    }
+
+    /// Where areas can be in the stubs: the first address, and one past the last.
+    pub(super) fn range(place: Place) -> [u64; 2] {
+        let pages = u64_of(16 * crate::stub::layout::PAGE);
+        let first = place.code.saturating_add(pages);
+        let first = first.next_multiple_of(u64_of(AREA));
+        let len = u64::from(COUNT).saturating_mul(u64_of(AREA));
+        [first, first.saturating_add(len)]
     }
 
     pub(super) fn file(&self) -> BorrowedFd<'_> {
@@ -82,11 +93,8 @@ impl Area {
 
     /// Where it is mapped in the stub that owns it.
     pub(super) fn address(&self, place: Place) -> u64 {
-        let pages = u64_of(16 * crate::stub::layout::PAGE);
-        let first = place.code.saturating_add(pages);
-        first
-            .next_multiple_of(u64_of(AREA))
-            .saturating_add(self.offset())
+        let [first, _] = Areas::range(place);
+        first.saturating_add(self.offset())
     }
 
     /// Eight bytes at an offset that is a multiple of eight.
@@ -96,23 +104,40 @@ impl Area {
         word.map_or(0, |word| word.load(Ordering::Acquire))
     }
 
-    fn store(&self, at: usize, value: u64) {
+    /// Sets eight bytes at an offset that is a multiple of eight.
+    pub(super) fn store(&self, at: usize, value: u64) {
         let at = self.offset().saturating_add(u64_of(at));
         if let Some(word) = self.areas.window.word(at) {
             word.store(value, Ordering::Release);
         }
     }
 
+    /// Changes eight bytes from what they are expected to be; `false`: they are not.
+    pub(super) fn exchange(&self, at: usize, from: u64, to: u64) -> bool {
+        let at = self.offset().saturating_add(u64_of(at));
+        let word = self.areas.window.word(at);
+        word.is_some_and(|word| {
+            let (success, failure) = (Ordering::SeqCst, Ordering::Acquire);
+            word.compare_exchange(from, to, success, failure).is_ok()
+        })
+    }
+
     /// Copies out. `EFAULT`: not inside.
     pub(super) fn read(&self, at: u64, to: &mut [u8]) -> Result<(), Errno> {
+        /// What is copied at a time: in words.
+        const MOST: usize = 64;
         let mut at = inside(at, to.len())?;
         let mut rest = to;
         while !rest.is_empty() {
-            let (word, skip) = (at & !7, at & 7);
-            let bytes = self.load(word).to_le_bytes();
-            let bytes = bytes.get(skip..).unwrap_or_default();
-            let count = bytes.len().min(rest.len());
+            let (first, skip) = (at & !7, at & 7);
+            let count = rest.len().min(MOST * 8 - skip);
+            let mut words = [0; MOST];
+            let (words, _) = words.split_at_mut(count.saturating_add(skip).div_ceil(8));
+            let from = self.offset().saturating_add(u64_of(first));
+            let loaded = self.areas.window.load_words(from, words);
+            loaded.map_err(|_| Errno::EFAULT)?;
             let (now, later) = rest.split_at_mut(count);
+            let bytes = words.as_bytes().get(skip..).unwrap_or_default();
             now.copy_from_slice(bytes.get(..count).unwrap_or_default());
             (rest, at) = (later, at.saturating_add(count));
         }

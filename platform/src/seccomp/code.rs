@@ -55,9 +55,14 @@ impl Point {
             Self::Exited => &raw const ringfence_notify_exited,
             Self::Mapper => &raw const ringfence_notify_mapper,
         };
-        let offset = layout::CODE.wrapping_add(distance(label));
-        place.code.wrapping_add(u64_of(offset))
+        address(place, label)
     }
+}
+
+/// The address in the stubs of a label of the code.
+pub(super) fn address(place: Place, label: *const u8) -> u64 {
+    let offset = layout::CODE.wrapping_add(distance(label));
+    place.code.wrapping_add(u64_of(offset))
 }
 
 fn distance(label: *const u8) -> usize {

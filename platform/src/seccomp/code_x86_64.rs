@@ -1,13 +1,20 @@
 //! The code of program threads and mappers in stubs, for x86-64.
 //!
-//! None of it reads memory that a program can write but through `rt_sigreturn`, which
-//! restores registers. A call that comes back though it must not (the sentry is gone)
-//! ends the process: all signals are blocked there, so `ud2` is fatal.
+//! What a program can write steers none of it but the fast paths, which do nothing that
+//! the program could not: they read and write its registers and its thread's data area. A
+//! call that comes back though it must not (the sentry is gone) ends the process: all
+//! signals are blocked there, so `ud2` is fatal.
 
 use std::arch::global_asm;
 
+use super::super::machine::{ANSWERS, GS};
+use super::super::mailbox;
 use super::layout;
 use crate::stub::layout as keeper;
+
+/// How often the handler looks for the sentry before it reports by notification, and a
+/// patched call before it sleeps: some tens of microseconds.
+const LOOKS: u32 = 400;
 
 global_asm!(
     ".pushsection .rodata.ringfence_notify,\"a\",@progbits",
@@ -16,10 +23,22 @@ global_asm!(
     ".globl ringfence_notify_start",
     "ringfence_notify_start:",
 
-    // A new program thread. rsp: the ucontext of its first frame.
+    // A new program thread. rsp: the ucontext of its first frame, in its data area, to which
+    // the GS base points while the program has no use for it. Where the kernel has no syscall
+    // user dispatch, there is none: prctl(2), PR_SET_SYSCALL_USER_DISPATCH.
     ".hidden ringfence_notify_thread",
     ".globl ringfence_notify_thread",
     "ringfence_notify_thread:",
+    "mov r8, rsp",
+    "and r8, -{AREA}",
+    "wrgsbase r8",
+    "add r8, {SELECTOR}",
+    "lea rdx, [rip + ringfence_notify_start - {CODE}]",
+    "mov edi, {DISPATCH}",
+    "mov esi, 1",
+    "mov r10d, 4096",
+    "mov eax, {PRCTL}",
+    "syscall",
     "lea rdx, [rip + ringfence_notify_start + {PROGRAM}]",
     "mov edi, {SET_FILTER}",
     "mov esi, {FILTER_FLAGS}",
@@ -43,6 +62,32 @@ global_asm!(
     "rdgsbase rax",
     "mov [rcx + {GS}], rax",
     "add rsp, 8",
+    // To a sentry that listens: see `mailbox`.
+    "cmp dword ptr [rcx + {TURN}], {LISTENING}",
+    "jne 3f",
+    "mov [rcx + {ARGS}], rdi",
+    "mov [rcx + {ARGS} + 8], rsi",
+    "mov [rcx + {ARGS} + 16], rdx",
+    "mov eax, {LISTENING}",
+    "mov r8d, {FRAME}",
+    "lock cmpxchg [rcx + {TURN}], r8",
+    "jne 3f",
+    "mov r8d, {LOOKS}",
+    "2: pause",
+    "mov rax, [rcx + {TURN}]",
+    "cmp rax, {IDLE}",
+    "je 5f",
+    "cmp rax, {LISTENING}",
+    "je 5f",
+    "cmp rax, {REPORTED}",
+    "je 3f",
+    "dec r8d",
+    "jnz 2b",
+    "mov r8d, {REPORTED}",
+    "lock cmpxchg [rcx + {TURN}], r8",
+    "je 3f",
+    "mov r8d, 1",
+    "jmp 2b",
     // The one canonical stop. The sentry lets this call pass.
     "3: mov eax, {SIGRETURN}",
     "syscall",
@@ -50,6 +95,13 @@ global_asm!(
     ".globl ringfence_notify_reported",
     "ringfence_notify_reported:",
     "9: ud2",
+    // The same call at the end of a stop that was told by the mailbox: it is not notified.
+    "5: mov eax, {SIGRETURN}",
+    "syscall",
+    ".hidden ringfence_notify_returned",
+    ".globl ringfence_notify_returned",
+    "ringfence_notify_returned:",
+    "ud2",
 
     // Sets what frames do not hold; rsp is the ucontext of a second frame.
     ".hidden ringfence_notify_bases",
@@ -70,6 +122,127 @@ global_asm!(
     ".globl ringfence_notify_exited",
     "ringfence_notify_exited:",
     "ud2",
+
+    // A call from a patched site. eax: its number, below 512; rcx: the address of the call's
+    // instruction; r11 is free, as the call would change it. The labels tell what has
+    // happened when a signal comes: see `fixes`.
+    ".hidden ringfence_notify_call",
+    ".globl ringfence_notify_call",
+    "ringfence_notify_call:",
+    "mov r11d, eax",
+    "lahf",
+    "seto al",
+    "shl eax, 16",
+    // The program's flags are in the upper half of eax.
+    ".hidden ringfence_notify_packed",
+    ".globl ringfence_notify_packed",
+    "ringfence_notify_packed:",
+    "or eax, r11d",
+    // Is this a data area? The program may have a use of its own for the GS base.
+    "rdgsbase r11",
+    "cmp r11, [rip + ringfence_notify_start + {AREAS}]",
+    "jb 7f",
+    "cmp r11, [rip + ringfence_notify_start + {AREAS} + 8]",
+    "jae 7f",
+    "test r11d, {AREA} - 1",
+    "jnz 7f",
+    "mov [r11 + {NUMBER}], rax",
+    "mov [r11 + {SITE}], rcx",
+    // Everything is in the mailbox.
+    ".hidden ringfence_notify_saved",
+    ".globl ringfence_notify_saved",
+    "ringfence_notify_saved:",
+    // An answer that the sentry has left on the page that only it can write.
+    "movzx ecx, ax",
+    "and ecx, 511",
+    "mov rcx, [r11 + {ANSWERS} + rcx * 8]",
+    "btr rcx, 63",
+    "jnc 1f",
+    "shr eax, 16",
+    "add al, 127",
+    "sahf",
+    "mov rax, rcx",
+    "mov rcx, [r11 + {SITE}]",
+    "mov r11d, {FLAGS}",
+    "lea rcx, [rcx + 2]",
+    "jmp rcx",
+    // A sentry that listens: see `mailbox`.
+    "1: cmp dword ptr [r11 + {TURN}], {LISTENING}",
+    "jne 6f",
+    "mov [r11 + {ARGS}], rdi",
+    "mov [r11 + {ARGS} + 8], rsi",
+    "mov [r11 + {ARGS} + 16], rdx",
+    "mov [r11 + {ARGS} + 24], r10",
+    "mov [r11 + {ARGS} + 32], r8",
+    "mov [r11 + {ARGS} + 40], r9",
+    "mov eax, {LISTENING}",
+    "mov ecx, {CALL}",
+    "lock cmpxchg [r11 + {TURN}], rcx",
+    // Posted, if the zero flag is set.
+    ".hidden ringfence_notify_posted",
+    ".globl ringfence_notify_posted",
+    "ringfence_notify_posted:",
+    "jne 6f",
+    "mov ecx, {LOOKS}",
+    "2: mov rax, [r11 + {TURN}]",
+    "cmp rax, {CALL_TAKEN}",
+    "je 4f",
+    "cmp rax, {CALL}",
+    "jne 8f",
+    "4: pause",
+    "dec ecx",
+    "jnz 2b",
+    "cmp rax, {CALL}",
+    "je 3f",
+    "mov ecx, {ASLEEP}",
+    "lock cmpxchg [r11 + {TURN}], rcx",
+    "mov ecx, 1",
+    "jne 2b",
+    "mov eax, {WAIT}",
+    "syscall",
+    ".hidden ringfence_notify_waited",
+    ".globl ringfence_notify_waited",
+    "ringfence_notify_waited:",
+    "rdgsbase r11",
+    "mov rcx, rax",
+    "jmp 5f",
+    "3: mov ecx, {WITHDRAWN}",
+    "lock cmpxchg [r11 + {TURN}], rcx",
+    "je 6f",
+    "mov ecx, 1",
+    "jmp 2b",
+    "8: mov rcx, [r11 + {VALUE}]",
+    "5: mov rax, [r11 + {NUMBER}]",
+    "shr eax, 16",
+    "add al, 127",
+    "sahf",
+    "mov rax, rcx",
+    "mov rcx, [r11 + {SITE}]",
+    "mov r11d, {FLAGS}",
+    "lea rcx, [rcx + 2]",
+    "jmp rcx",
+    // Not by mailbox: the call's own instruction.
+    ".hidden ringfence_notify_unposted",
+    ".globl ringfence_notify_unposted",
+    "ringfence_notify_unposted:",
+    "6: mov rax, [r11 + {NUMBER}]",
+    "mov rcx, [r11 + {SITE}]",
+    ".hidden ringfence_notify_unsaved",
+    ".globl ringfence_notify_unsaved",
+    "ringfence_notify_unsaved:",
+    "7: mov r11, rax",
+    // The program's flags are in the upper half of r11d.
+    ".hidden ringfence_notify_unpacking",
+    ".globl ringfence_notify_unpacking",
+    "ringfence_notify_unpacking:",
+    "shr eax, 16",
+    "add al, 127",
+    "sahf",
+    "movzx eax, r11w",
+    "jmp rcx",
+    ".hidden ringfence_notify_called",
+    ".globl ringfence_notify_called",
+    "ringfence_notify_called:",
 
     // The mapper: asks for operations with the result of the last ones.
     // rbx its page, r12 next operation, r13 end of the operations.
@@ -120,12 +293,35 @@ global_asm!(
     ".globl ringfence_notify_end",
     "ringfence_notify_end:",
     ".popsection",
+    CODE = const layout::CODE,
     PROGRAM = const layout::PROGRAM - layout::CODE,
     MAPPER_PROGRAM = const layout::MAPPER_PROGRAM - layout::CODE,
     MAPPER_PAGE = const layout::MAPPER_PAGE - layout::CODE,
+    AREAS = const layout::AREAS - layout::CODE,
     AREA = const layout::AREA,
     TLS = const layout::TLS,
-    GS = const super::super::machine::GS,
+    GS = const GS,
+    SELECTOR = const layout::SELECTOR,
+    ANSWERS = const ANSWERS,
+    TURN = const mailbox::TURN,
+    VALUE = const mailbox::VALUE,
+    NUMBER = const mailbox::NUMBER,
+    SITE = const mailbox::SITE,
+    ARGS = const mailbox::ARGS,
+    IDLE = const mailbox::IDLE,
+    LISTENING = const mailbox::LISTENING,
+    CALL = const mailbox::CALL,
+    CALL_TAKEN = const mailbox::CALL_TAKEN,
+    FRAME = const mailbox::FRAME,
+    WITHDRAWN = const mailbox::WITHDRAWN,
+    ASLEEP = const mailbox::ASLEEP,
+    REPORTED = const mailbox::REPORTED,
+    LOOKS = const LOOKS,
+    // What r11 has behind a call: plausible flags. The true ones are where they belong.
+    FLAGS = const 0x246,
+    DISPATCH = const layout::DISPATCH,
+    PRCTL = const libc::SYS_prctl,
+    WAIT = const mailbox::WAIT,
     REQUEST = const layout::REQUEST,
     SET_FILTER = const libc::SECCOMP_SET_MODE_FILTER,
     FILTER_FLAGS = const layout::FILTER_FLAGS,

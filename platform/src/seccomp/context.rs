@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use arch::abi::siginfo::Sys;
 use arch::abi::{Addr, Errno, SigInfo, SigSet};
 use arch::{FpState, Regs};
 use zerocopy::{FromZeros, IntoBytes};
@@ -10,9 +11,11 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::code::Point;
 use super::exits::{self, Meaning};
 use super::kick::{self, Kick};
-use super::machine;
+use super::mailbox::{self, Ear, Mail};
 use super::space::downcast;
-use super::thread::{self, Report, StubThread, dead};
+use super::spin::{Spin, Waiting};
+use super::thread::{self, Frame, Report, StubThread, dead};
+use super::{fixes, machine};
 use crate::host::Notification;
 use crate::stub::placement::Place;
 use crate::{AddressSpace, Context, Exit, Interrupter, PlatformError};
@@ -32,6 +35,8 @@ pub(super) struct SeccompContext {
     in_call: Option<(u32, u64)>,
     /// To be put into the return register.
     answer: Option<u64>,
+    /// The last answer to a call that came by mailbox.
+    answered: u64,
     regs: Regs,
     /// `regs` is the thread's or newer.
     regs_here: bool,
@@ -41,6 +46,9 @@ pub(super) struct SeccompContext {
     /// `fp` may be newer than the thread's.
     fp_changed: bool,
     place: Place,
+    spin: Spin,
+    /// The mailbox is listened to, and where the program waited before.
+    listening: Option<Waiting>,
     /// The thread is gone or cannot be used.
     lost: bool,
     /// A context stays on its thread.
@@ -48,16 +56,29 @@ pub(super) struct SeccompContext {
 }
 
 /// Where the thread waits.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one a context, and calls write the small one alone"
-)]
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     /// In a system call of the program's.
     Call(u64),
+    /// In a system call that came by mailbox.
+    Posted,
     /// In the canonical stop.
     Report(Report),
+    /// In a stop that came by mailbox.
+    Frame(Frame),
+}
+
+/// What a thread does.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it does not live longer than it takes to look at it"
+)]
+enum Event {
+    Notified(Notification),
+    /// Number and arguments of a call.
+    Posted(u32, [u64; 6]),
+    /// Signal number, the stub's address of its siginfo, and the frame.
+    Framed([u64; 2], Frame),
 }
 
 impl SeccompContext {
@@ -69,10 +90,13 @@ impl SeccompContext {
             space: Arc::clone(space),
             kick: Kick::new(thread.thread, &own.shared.watch),
             place: own.shared.family.placement.join(thread.thread.tid),
+            spin: Spin::new(&own.shared.cores, own.shared.options),
+            listening: None,
             thread: Some(thread),
             stop: Stop::Report(report),
             in_call: None,
             answer: None,
+            answered: 0,
             regs: Regs::new_program(Addr::NULL, Addr::NULL),
             regs_here: true,
             fp: None,
@@ -101,12 +125,13 @@ impl SeccompContext {
         result
     }
 
-    /// Brings the thread from a call to the canonical stop, at the call's exit.
-    fn come_out(&mut self) -> Result<Report, PlatformError> {
-        let id = match self.stop {
-            Stop::Report(report) => return Ok(report),
-            Stop::Call(id) => id,
-        };
+    /// Brings the thread from a call to a stop, at the call's exit.
+    fn come_out(&mut self) -> Result<Frame, PlatformError> {
+        match self.stop {
+            Stop::Report(report) => return Ok(report.frame),
+            Stop::Frame(frame) => return Ok(frame),
+            Stop::Call(_) | Stop::Posted => {}
+        }
         let value = match self.answer {
             // The kernel would not take it as it is: it goes into the frame.
             Some(value) if RESTARTS.contains(&value) => 0,
@@ -118,17 +143,64 @@ impl SeccompContext {
         };
         self.kick.call_out();
         let thread = self.thread()?;
-        reply(thread, id, value)?;
-        let notification = thread.next_soon()?;
-        let [signal, ..] = notification.args;
-        let report = thread.report(&notification);
+        let mut next = match self.stop {
+            Stop::Call(id) => {
+                reply(thread, id, value)?;
+                thread.next_soon()?
+            }
+            _ => thread.next_soon()?,
+        };
+        while thread.is_wait(&next) {
+            reply(thread, next.id, value)?;
+            next = thread.next_soon()?;
+        }
+        let [signal, ..] = next.args;
+        let report = thread.report(&next);
         let Some(report) = report.filter(|_| signal == u64::from(kick::SIGNAL.cast_unsigned()))
         else {
             return Err(dead("a thread of it does not obey"));
         };
         self.kick.arrived_for_us();
+        self.answered = value;
+        self.stop = Stop::Report(report);
+        self.tidy(&report.frame);
+        mailbox::reset(&self.thread()?.area);
+        Ok(report.frame)
+    }
+
+    /// Brings the thread to the canonical stop.
+    fn settle(&mut self) -> Result<Report, PlatformError> {
+        let frame = self.come_out()?;
+        if let Stop::Report(report) = self.stop {
+            return Ok(report);
+        }
+        let thread = self.thread()?;
+        mailbox::send_to_report(&thread.area);
+        let next = thread.next_soon()?;
+        if !thread.is_report(&next) {
+            return Err(dead("a thread of it does not obey"));
+        }
+        let report = Report { id: next.id, frame };
         self.stop = Stop::Report(report);
         Ok(report)
+    }
+
+    /// If the thread stopped in the stub's code for patched calls, makes its registers those
+    /// that the program believes in.
+    fn tidy(&mut self, frame: &Frame) {
+        let Some(thread) = &self.thread else {
+            return;
+        };
+        let place = thread.place;
+        if !place.is_code(frame.saved.ip()) {
+            return;
+        }
+        let mut regs = frame.saved.regs(&thread.area, thread.base, &self.regs);
+        if fixes::tidy(&mut regs, &thread.area, place, self.answered) {
+            regs.forget_syscall();
+            self.regs = regs;
+            self.regs_here = true;
+        }
     }
 
     /// Reads all registers.
@@ -136,11 +208,19 @@ impl SeccompContext {
         if self.regs_here {
             return Ok(());
         }
-        let report = self.come_out();
-        let report = self.check(report)?;
+        let is_in_frame = matches!(self.stop, Stop::Report(_) | Stop::Frame(_));
+        let frame = self.come_out();
+        let frame = self.check(frame)?;
+        if self.regs_here {
+            return Ok(());
+        }
         let thread = self.thread()?;
-        self.regs = report.saved.regs(&thread.area, &self.regs);
+        self.regs = frame.saved.regs(&thread.area, thread.base, &self.regs);
         self.regs.forget_syscall();
+        if is_in_frame && self.in_call.is_some() {
+            // As calls look that the kernel makes.
+            self.regs.set_return(Errno::ENOSYS.to_return());
+        }
         self.regs_here = true;
         Ok(())
     }
@@ -156,11 +236,11 @@ impl SeccompContext {
         if self.fp_here {
             return Ok(());
         }
-        let report = self.come_out();
-        let report = self.check(report)?;
+        let frame = self.come_out();
+        let frame = self.check(frame)?;
         let thread = self.thread()?;
-        let uc = thread.address(report.at);
-        let read = machine::read_fp(&report.saved, uc, &mut |at, to| thread.read(at, to));
+        let uc = thread.address(frame.at);
+        let read = machine::read_fp(&frame.saved, uc, &mut |at, to| thread.read(at, to));
         let read = read.map_err(|_| dead("a thread of it has no FP state"));
         let fp = self.check(read)?;
         self.fp = Some(Box::new(fp));
@@ -168,84 +248,190 @@ impl SeccompContext {
         Ok(())
     }
 
-    /// Lets the thread go on, with what was changed since the last exit.
-    fn resume(&mut self) -> Result<(), PlatformError> {
+    /// Lets the thread go on, with what was changed since the last exit. Gives what it did
+    /// at once, if that had to be looked at.
+    fn resume(&mut self) -> Result<Option<Notification>, PlatformError> {
+        let next = self.spin.before_run(&mut self.place);
+        let waiting = match self.stop {
+            Stop::Call(_) | Stop::Report(_) => Waiting::InKernel,
+            Stop::Posted | Stop::Frame(_) => Waiting::AtMailbox,
+        };
+        self.listening = (next == Ear::Open).then_some(waiting);
+        let mut early = None;
         match self.stop {
             Stop::Call(id) => {
                 let value = self.answer.take().unwrap_or(Errno::ENOSYS.to_return());
-                reply(self.thread()?, id, value)?;
+                let thread = self.thread()?;
+                mailbox::start(&thread.area, next);
+                reply(thread, id, value)?;
             }
-            Stop::Report(report) => {
-                if self.answer.is_some() || self.fp_changed {
-                    self.fetch()?;
-                }
-                if self.regs_here {
-                    self.apply_answer();
-                    self.store(report)?;
-                } else {
-                    self.thread()?.pass(report.id)?;
+            Stop::Posted => {
+                self.answered = self.answer.take().unwrap_or(Errno::ENOSYS.to_return());
+                let thread = self.thread()?;
+                if !mailbox::answer(&thread.area, self.answered, next) {
+                    mailbox::start(&thread.area, next);
+                    early = thread.wake(self.answered)?;
+                    self.spin.miss();
                 }
             }
+            Stop::Report(Report { frame, .. }) => {
+                self.fill(frame)?;
+                self.pass(next)?;
+            }
+            Stop::Frame(frame) => self.resume_frame(frame, next)?,
         }
         self.regs_here = false;
         self.fp_here = false;
         self.fp_changed = false;
+        Ok(early)
+    }
+
+    fn resume_frame(&mut self, frame: Frame, next: Ear) -> Result<(), PlatformError> {
+        if let Some(value) = self.answer
+            && !self.regs_here
+            && !self.fp_changed
+        {
+            // Nothing else has changed.
+            self.answer = None;
+            let thread = self.thread()?;
+            let at = frame.at.saturating_add(machine::Saved::RESULT);
+            let written = thread.area.write(at, &value.to_le_bytes());
+            written.map_err(|_| dead("a thread of it has no frame"))?;
+        } else if self.fill(frame)? {
+            // It made a second stop on the way.
+            return self.pass(next);
+        }
+        let thread = self.thread()?;
+        if !mailbox::resume(&thread.area, next) {
+            // It lost its patience.
+            mailbox::start(&thread.area, next);
+            let report = thread.next_soon()?;
+            if !thread.is_report(&report) {
+                return Err(dead("a thread of it does not obey"));
+            }
+            thread.pass(report.id)?;
+            self.spin.miss();
+        }
         Ok(())
     }
 
-    /// Writes everything into the frame and lets the thread go on.
-    fn store(&mut self, report: Report) -> Result<(), PlatformError> {
+    /// Lets the thread go on from the canonical stop.
+    fn pass(&self, next: Ear) -> Result<(), PlatformError> {
+        let Stop::Report(Report { id, .. }) = self.stop else {
+            return Err(dead("a thread of it does not obey"));
+        };
+        let thread = self.thread()?;
+        mailbox::start(&thread.area, next);
+        thread.pass(id)
+    }
+
+    /// Writes into the frame of a stop what has changed. Gives whether the thread has made a
+    /// second stop, which is the context's from now on.
+    fn fill(&mut self, frame: Frame) -> Result<bool, PlatformError> {
+        if self.answer.is_some() || self.fp_changed {
+            self.fetch()?;
+        }
+        if !self.regs_here {
+            return Ok(false);
+        }
+        self.apply_answer();
         self.regs.sanitize();
         let thread = self.thread()?;
-        let mut saved = report.saved;
+        let mut saved = frame.saved;
         let failed = |_| dead("a thread of it has no frame");
         saved.set_regs(&self.regs);
         saved.set_signals(thread.base, SigSet(0));
         if self.fp_changed
             && let Some(fp) = self.fp.as_deref()
         {
-            let written = saved.set_fp(&thread.area, thread.base, report.at, fp);
+            let written = saved.set_fp(&thread.area, thread.base, frame.at, fp);
             written.map_err(failed)?;
         }
-        if !machine::needs_bases(&thread.area, &self.regs) {
-            saved.write(&thread.area, report.at).map_err(failed)?;
-            return thread.pass(report.id);
+        if !machine::needs_bases(&thread.area, thread.base, &self.regs) {
+            saved.write(&thread.area, frame.at).map_err(failed)?;
+            return Ok(false);
         }
         // By way of a second stop, as frames do not hold these registers.
         let code = Point::Bases.address(thread.place);
         let second = machine::second(&saved, &thread.area, thread.base, &self.regs, code);
         let mut first = second.map_err(failed)?;
         first.set_signals(thread.base, SigSet(u64::MAX));
-        first.write(&thread.area, report.at).map_err(failed)?;
-        thread.pass(report.id)?;
+        first.write(&thread.area, frame.at).map_err(failed)?;
+        // The frame is written: what is settled now is the stop.
+        let Report { id, .. } = self.settle()?;
+        let thread = self.thread()?;
+        mailbox::reset(&thread.area);
+        thread.pass(id)?;
         let stop = thread.next_soon()?;
         if !thread.is_report(&stop) {
             return Err(dead("a thread of it does not obey"));
         }
-        thread.pass(stop.id)
+        self.stop = Stop::Report(Report { id: stop.id, frame });
+        Ok(true)
     }
 
     /// Runs until something that is worth an exit.
     fn run(&mut self) -> Result<Exit, PlatformError> {
-        self.resume()?;
         loop {
-            let next = self.thread()?.next()?;
-            let notification = next.ok_or_else(|| dead("the thread ended"))?;
-            if let Some(exit) = self.exit(&notification)? {
+            let event = match self.resume()? {
+                Some(early) => Event::Notified(early),
+                None => self.next_event()?,
+            };
+            let exit = match event {
+                Event::Notified(notification) => self.notified(&notification)?,
+                Event::Posted(nr, args) => Some(self.posted(nr, args)),
+                Event::Framed(stop, frame) => {
+                    self.stop = Stop::Frame(frame);
+                    self.stopped(stop, frame)?
+                }
+            };
+            if let Some(exit) = exit {
                 return Ok(exit);
             }
-            self.resume()?;
         }
     }
 
-    /// What the thread does; `None`: nothing, go on.
-    fn exit(&mut self, notification: &Notification) -> Result<Option<Exit>, PlatformError> {
+    /// What the thread does next.
+    fn next_event(&mut self) -> Result<Event, PlatformError> {
+        if let Some(waiting) = self.listening.take()
+            && let Some(thread) = &self.thread
+        {
+            match self.spin.listen(&thread.area, waiting) {
+                Some(Mail::Call { nr, args }) => return Ok(Event::Posted(nr, args)),
+                Some(Mail::Frame(stop)) => {
+                    let [signal, info, uc] = stop;
+                    if let Some(frame) = thread.frame(uc) {
+                        return Ok(Event::Framed([signal, info], frame));
+                    }
+                    // Not one of the stub's.
+                    mailbox::send_to_report(&thread.area);
+                }
+                None => {}
+            }
+        }
+        let next = self.thread()?.next()?;
+        next.map(Event::Notified)
+            .ok_or_else(|| dead("the thread ended"))
+    }
+
+    /// What a notification means; `None`: nothing, go on.
+    fn notified(&mut self, notification: &Notification) -> Result<Option<Exit>, PlatformError> {
         let Some(report) = self.thread()?.report(notification) else {
             return self.call(notification).map(Some);
         };
         self.stop = Stop::Report(report);
+        let [signal, info, ..] = notification.args;
+        self.stopped([signal, info], report.frame)
+    }
+
+    /// What a stop means; `None`: nothing, go on.
+    fn stopped(
+        &mut self,
+        [signal, info_at]: [u64; 2],
+        frame: Frame,
+    ) -> Result<Option<Exit>, PlatformError> {
         self.in_call = None;
-        let [signal, info_at, ..] = notification.args;
+        self.tidy(&frame);
         if signal == u64::from(kick::SIGNAL.cast_unsigned()) {
             return Ok(self.kick.arrived().then_some(Exit::Interrupted));
         }
@@ -254,16 +440,40 @@ impl SeccompContext {
         if thread.read(Addr(info_at), info.as_mut_bytes()).is_err() {
             return Ok(None);
         }
-        let cause = report.saved.cause(&thread.area);
-        match exits::meaning(&info, report.saved.ip(), cause) {
+        let cause = frame.saved.cause(&thread.area);
+        match exits::meaning(&info, frame.saved.ip(), cause) {
             Meaning::Exit(exit) => Ok(Some(exit)),
             Meaning::Stray => Ok(None),
+            Meaning::Call(call) => self.raised(call, &frame).map(Some),
             Meaning::Vsyscall(at) => {
                 self.fetch()?;
                 machine::undo_vsyscall(&mut self.regs, at);
                 Ok(Some(exits::not_executable(at)))
             }
         }
+    }
+
+    /// A call that raised SIGSYS. The kernel takes some numbers for results of calls to be
+    /// restarted: number and place are those that it tells with the signal.
+    fn raised(&mut self, call: Sys, frame: &Frame) -> Result<Exit, PlatformError> {
+        let (nr, args) = (call.syscall.cast_unsigned(), frame.saved.call());
+        let [first, ..] = args;
+        self.in_call = Some((nr, first));
+        if frame.saved.ip() != Addr(call.call_addr) {
+            self.fetch()?;
+            self.regs.set_ip(Addr(call.call_addr));
+        }
+        if call.arch != machine::AUDIT_ARCH {
+            return self.foreign(nr, first);
+        }
+        Ok(Exit::Syscall { nr, args })
+    }
+
+    fn posted(&mut self, nr: u32, args: [u64; 6]) -> Exit {
+        let [first, ..] = args;
+        self.stop = Stop::Posted;
+        self.in_call = Some((nr, first));
+        Exit::Syscall { nr, args }
     }
 
     fn call(&mut self, notification: &Notification) -> Result<Exit, PlatformError> {
@@ -274,12 +484,16 @@ impl SeccompContext {
         if notification.arch == machine::AUDIT_ARCH {
             return Ok(Exit::Syscall { nr, args });
         }
-        // A call by another convention than the machine's native one, which no platform
-        // offers: as if the instruction did not exist.
+        self.foreign(nr, first)
+    }
+
+    /// A call by another convention than the machine's native one, which no platform
+    /// offers: as if the instruction did not exist.
+    fn foreign(&mut self, nr: u32, first: u64) -> Result<Exit, PlatformError> {
+        self.in_call = None;
         self.fetch()?;
         machine::show_call(&mut self.regs, nr, first);
         self.regs.rewind_syscall();
-        self.in_call = None;
         Ok(exits::foreign_entry())
     }
 }
@@ -301,7 +515,8 @@ impl Context for SeccompContext {
         if self.lost {
             return Err(dead("it had ended before"));
         }
-        if self.answer.is_some_and(|value| RESTARTS.contains(&value)) {
+        let is_in_kernel = matches!(self.stop, Stop::Call(_));
+        if is_in_kernel && self.answer.is_some_and(|value| RESTARTS.contains(&value)) {
             let out = self.come_out();
             self.check(out)?;
         }
@@ -310,7 +525,6 @@ impl Context for SeccompContext {
             self.regs.forget_syscall();
             return Ok(Exit::Interrupted);
         }
-        self.place.before_run();
         let exit = self.run();
         self.kick.stopped();
         self.check(exit)
@@ -347,6 +561,7 @@ impl Context for SeccompContext {
     }
 
     fn park(&mut self) {
+        self.spin.park();
         self.place.park();
     }
 
@@ -357,6 +572,8 @@ impl Context for SeccompContext {
     fn enter(&mut self, space: &Arc<dyn AddressSpace>) -> Result<(), PlatformError> {
         self.regs()?;
         self.fp()?;
+        let settled = self.settle();
+        self.check(settled)?;
         let (next, report) = thread::make(downcast(space)?)?;
         self.place.move_to(next.thread.tid);
         self.kick.move_to(Some(next.thread));
@@ -373,11 +590,12 @@ impl Context for SeccompContext {
 
 impl Drop for SeccompContext {
     fn drop(&mut self) {
+        self.spin.park();
         self.place.park();
         let report = if self.lost {
             None
         } else {
-            let out = self.come_out();
+            let out = self.settle();
             self.check(out).ok()
         };
         self.kick.move_to(None);

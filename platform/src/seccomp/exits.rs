@@ -1,5 +1,6 @@
 //! From the signals that faults raise to exits.
 
+use arch::abi::siginfo::Sys;
 use arch::abi::{Addr, SigInfo};
 
 use super::machine::{self, Cause};
@@ -12,11 +13,20 @@ const ACCERR: i32 = 2;
 /// `si_code` of exceptions without an address: SI_KERNEL.
 const KERNEL: i32 = 0x80;
 
+/// `si_code` of SIGSYS: a filter's RET_TRAP.
+const FILTER: i32 = 1;
+/// `si_code` of SIGSYS: syscall user dispatch.
+const DISPATCH: i32 = 2;
+/// The upper half of addresses in the vsyscall page.
+const VSYSCALL: u64 = 0xffff_ffff;
+
 /// What a signal is about. Its siginfo is the program's claim, as good as a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Meaning {
     /// The thread did something.
     Exit(Exit),
+    /// A system call that the kernel did not make.
+    Call(Sys),
     /// A call into the vsyscall page, from which the kernel has returned already.
     Vsyscall(Addr),
     /// Nothing.
@@ -27,7 +37,10 @@ pub(super) enum Meaning {
 pub(super) fn meaning(info: &SigInfo, ip: Addr, cause: Cause) -> Meaning {
     let at = Addr(info.as_fault().addr);
     match (info.signo, info.code) {
-        (libc::SIGSYS, 1) => Meaning::Vsyscall(Addr(info.as_sys().call_addr)),
+        (libc::SIGSYS, FILTER) if info.as_sys().call_addr >> 32 == VSYSCALL => {
+            Meaning::Vsyscall(Addr(info.as_sys().call_addr))
+        }
+        (libc::SIGSYS, FILTER | DISPATCH) => Meaning::Call(info.as_sys()),
         (libc::SIGSEGV, code @ (MAPERR | ACCERR)) => {
             let access = cause.access.unwrap_or(if at == ip {
                 Access::Execute

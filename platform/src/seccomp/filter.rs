@@ -84,6 +84,8 @@ pub(super) fn base() -> Vec<libc::sock_filter> {
         libc::SYS_membarrier,
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
+        // What program threads end a stop with, by their own filter's leave.
+        libc::SYS_rt_sigreturn,
         libc::SYS_exit_group,
         // The image, and nothing after it: there is no other file to execute.
         libc::SYS_execveat,
@@ -106,6 +108,8 @@ pub(super) fn base() -> Vec<libc::sock_filter> {
         libc::SYS_prctl,
         &[Check::Is(0, 1), Check::Is(1, 9)],
     );
+    let dispatch = Check::Is(0, super::layout::DISPATCH);
+    allow(&mut program, libc::SYS_prctl, &[dispatch]);
     allow(&mut program, libc::SYS_madvise, &[Check::Is(2, 10)]);
     // The listener's slot alone.
     let slot = [Check::Is(0, 0), Check::Is(1, 0)];
@@ -114,15 +118,55 @@ pub(super) fn base() -> Vec<libc::sock_filter> {
     program
 }
 
-/// Program threads: everything is the sentry's to decide, but the vsyscall page, whose
-/// calls the kernel emulates in a way that a pending signal confuses.
-pub(super) fn program() -> Vec<libc::sock_filter> {
-    vec![
+/// Where a program thread's own `rt_sigreturn` differs from others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stops {
+    /// Behind the one that the sentry lets pass.
+    pub(super) reported: u64,
+    /// Behind the one that ends a stop told by mailbox.
+    pub(super) returned: Option<u64>,
+}
+
+/// Program threads: everything is the sentry's to decide, but
+/// - the vsyscall page, whose calls the kernel emulates in a way that a pending signal
+///   confuses, and calls that need all registers, `whole`, raise SIGSYS;
+/// - `rt_sigreturn` passes at the one place of the stub's that ends a stop told by mailbox:
+///   it does nothing that a thread could not do to itself by what it may do anyway.
+pub(super) fn program(stops: Stops, whole: &[i64]) -> Vec<libc::sock_filter> {
+    let trap = || step(RETURN, 0, 0, libc::SECCOMP_RET_TRAP);
+    let notify = || step(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF);
+    let mut program = vec![
         step(LOAD_WORD, 0, 0, 12),
         step(JUMP_EQUAL, 0, 1, VSYSCALL),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_TRAP),
-        step(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
-    ]
+        trap(),
+    ];
+    native_only(&mut program, libc::SECCOMP_RET_USER_NOTIF);
+    if let Some(returned) = stops.returned {
+        let (low, high) = (arch::abi::num::low32, |at: u64| {
+            arch::abi::num::low32(at >> 32)
+        });
+        let other = if whole.is_empty() { notify() } else { trap() };
+        program.extend([
+            step(LOAD_WORD, 0, 0, 0),
+            step(JUMP_EQUAL, 0, 8, super::machine::SIGRETURN),
+            step(LOAD_WORD, 0, 0, 12),
+            step(JUMP_EQUAL, 0, 5, high(returned)),
+            step(LOAD_WORD, 0, 0, 8),
+            step(JUMP_EQUAL, 0, 1, low(returned)),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+            step(JUMP_EQUAL, 0, 1, low(stops.reported)),
+            notify(),
+            other,
+        ]);
+    }
+    program.push(step(LOAD_WORD, 0, 0, 0));
+    for nr in whole {
+        let number = u32::try_from(*nr).unwrap_or(u32::MAX);
+        program.push(step(JUMP_EQUAL, 0, 1, number));
+        program.push(trap());
+    }
+    program.push(notify());
+    program
 }
 
 /// Mappers: changes of mappings below `max_address`, and requests.

@@ -5,13 +5,15 @@ use crate::stub::layout::PAGE;
 /// Code page: the code of program threads and mappers, behind the keeper's.
 pub(super) const CODE: usize = 2048;
 /// Code page: the action of all signals, `struct sigaction` as the kernel has it.
-pub(super) const ACTION: usize = 2816;
+pub(super) const ACTION: usize = 3456;
 /// Code page: a signal mask with all signals.
-pub(super) const MASK: usize = 2848;
+pub(super) const MASK: usize = ACTION + 32;
+/// Code page: the first address of data areas, and one past the last.
+pub(super) const AREAS: usize = MASK + 8;
 /// Code page: the filter of program threads, `struct sock_fprog`, and its instructions.
-pub(super) const PROGRAM: usize = 2864;
+pub(super) const PROGRAM: usize = AREAS + 16;
 /// Code page: the filter of mappers.
-pub(super) const MAPPER_PROGRAM: usize = 2944;
+pub(super) const MAPPER_PROGRAM: usize = PROGRAM + 272;
 /// The mapper's page, behind the control page, which it follows.
 pub(super) const MAPPER_PAGE: usize = 2 * PAGE;
 
@@ -20,6 +22,10 @@ pub(super) const MAPPER_PAGE: usize = 2 * PAGE;
 pub(super) const AREA: usize = 1 << 15;
 /// Slot: the thread pointer.
 pub(super) const TLS: usize = 0;
+/// Slot: where system calls are dispatched: see `mailbox`. A byte.
+pub(super) const SELECTOR: usize = 24;
+/// The mailbox: see there. What the two sides poll has a cache line of its own.
+pub(super) const MAILBOX: usize = 512;
 /// The second frame.
 pub(super) const SECOND: usize = 1024;
 /// The alternate stack, up to the end.
@@ -29,3 +35,5 @@ pub(super) const STACK: usize = 16384;
 pub(super) const REQUEST: u32 = 5000;
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.
 pub(super) const FILTER_FLAGS: u32 = 8 | 32;
+/// PR_SET_SYSCALL_USER_DISPATCH.
+pub(super) const DISPATCH: u32 = 59;

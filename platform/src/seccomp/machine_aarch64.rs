@@ -74,10 +74,21 @@ impl Saved {
     }
 
     /// General registers. `present` gives what frames do not hold.
-    pub(super) fn regs(&self, area: &Area, present: &Regs) -> Regs {
+    pub(super) fn regs(&self, area: &Area, _base: u64, present: &Regs) -> Regs {
         let mut regs = sigframe::restore_regs(present, &self.context.mcontext);
         regs.set_tls(area.load(layout::TLS));
         regs
+    }
+
+    /// Where the result register lies, from the ucontext on.
+    pub(super) const RESULT: u64 = u64_of(
+        std::mem::offset_of!(Ucontext, mcontext) + std::mem::offset_of!(sigframe::Sigcontext, regs),
+    );
+
+    /// The arguments of the call that the registers are those of.
+    pub(super) fn call(&self) -> [u64; 6] {
+        let [a, b, c, d, e, f, ..] = self.context.mcontext.regs;
+        [a, b, c, d, e, f]
     }
 
     /// The instruction pointer alone.
@@ -167,7 +178,7 @@ pub(super) fn second(
 }
 
 /// Whether the thread has another thread pointer.
-pub(super) fn needs_bases(area: &Area, regs: &Regs) -> bool {
+pub(super) fn needs_bases(area: &Area, _base: u64, regs: &Regs) -> bool {
     area.load(layout::TLS) != regs.tls()
 }
 
@@ -200,6 +211,9 @@ pub(super) fn start_frame(area: &Area, base: u64, at: u64) -> Result<(), Errno> 
     saved.set_fp(area, base, at, &FpState::default())?;
     saved.write(area, at)
 }
+
+/// What a new thread's area says before its first stop: nothing.
+pub(super) fn start_area(_area: &Area, _base: u64) {}
 
 /// There is no such page here.
 pub(super) fn undo_vsyscall(_regs: &mut Regs, _at: Addr) {}

@@ -19,6 +19,9 @@ pub(super) const SP_FROM_UC: u64 = 0;
 
 /// Slot in a data area: the GS base.
 pub(super) const GS: usize = 8;
+/// In a data area: answers that the sentry has left, eight bytes for each call below 512: the
+/// uppermost bit says that there is one. A page that the stub cannot write.
+pub(super) const ANSWERS: usize = 4096;
 /// In a data area: FP state that the sentry sets.
 const FP: usize = 8192;
 /// Vector of the general protection fault.
@@ -60,12 +63,28 @@ impl Saved {
         Ok(Self(saved))
     }
 
-    /// General registers. `present` gives what frames do not hold.
-    pub(super) fn regs(&self, area: &Area, present: &Regs) -> Regs {
+    /// General registers. `present` gives what frames do not hold; `base`: where the area is.
+    pub(super) fn regs(&self, area: &Area, base: u64, present: &Regs) -> Regs {
         let mut regs = sigframe::restore_regs(present, &self.0.mcontext);
         regs.fs_base = area.load(layout::TLS);
         regs.gs_base = area.load(GS);
+        if regs.gs_base == base {
+            // The stub's own use of a register that the program has none for.
+            regs.gs_base = 0;
+        }
         regs
+    }
+
+    /// Where the result register lies, from the ucontext on.
+    pub(super) const RESULT: u64 = u64_of(
+        std::mem::offset_of!(Ucontext, mcontext) + std::mem::offset_of!(sigframe::Sigcontext, rax),
+    );
+
+    /// The arguments of the call that the registers are those of.
+    pub(super) fn call(&self) -> [u64; 6] {
+        let saved = &self.0.mcontext;
+        let [r8, r9, r10, ..] = saved.r8_15;
+        [saved.rdi, saved.rsi, saved.rdx, r10, r8, r9]
     }
 
     /// The instruction pointer alone.
@@ -143,7 +162,7 @@ pub(super) fn second(
     let uc = base.saturating_add(at);
     let mut first = *saved;
     let mut go = Regs::new_program(Addr(code), Addr(uc));
-    (go.rdi, go.rsi, go.rdx) = (regs.fs_base, regs.gs_base, uc);
+    (go.rdi, go.rsi, go.rdx) = (regs.fs_base, real_gs(base, regs), uc);
     first.set_regs(&go);
     // Initial FP state on the way; the program's is the second frame's.
     first.0.mcontext.fpstate = 0;
@@ -151,8 +170,17 @@ pub(super) fn second(
 }
 
 /// Whether the thread has other bases than these.
-pub(super) fn needs_bases(area: &Area, regs: &Regs) -> bool {
-    (area.load(layout::TLS), area.load(GS)) != (regs.fs_base, regs.gs_base)
+pub(super) fn needs_bases(area: &Area, base: u64, regs: &Regs) -> bool {
+    (area.load(layout::TLS), area.load(GS)) != (regs.fs_base, real_gs(base, regs))
+}
+
+/// The GS base that the thread has: that of its area while the program has no use for it.
+fn real_gs(base: u64, regs: &Regs) -> u64 {
+    if regs.gs_base == 0 {
+        base
+    } else {
+        regs.gs_base
+    }
 }
 
 /// FP state of a stopped thread; `read` takes the stub's addresses.
@@ -189,6 +217,11 @@ pub(super) fn start_frame(area: &Area, base: u64, at: u64) -> Result<(), Errno> 
     saved.set_regs(&Regs::new_program(Addr::NULL, Addr::NULL));
     saved.set_signals(base, SigSet(0));
     saved.write(area, at)
+}
+
+/// What a new thread's area says before its first stop.
+pub(super) fn start_area(area: &Area, base: u64) {
+    area.store(GS, base);
 }
 
 /// Takes back what the kernel did for a function of the vsyscall page at `at`: it

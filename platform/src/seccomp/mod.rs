@@ -13,13 +13,20 @@
 //! restores everything. A thread in a call is brought there by a signal sent before the
 //! answer.
 //!
+//! **Fast ways** ([`Fast`]) lead past the notification: while a core is to spare, the sentry
+//! waits there for what the program does, and calls and stops are handed over in the data
+//! area (`mailbox`, `spin`); calls that need all registers are made stops by the filter.
+//!
 //! # Why a program cannot get out
 //!
 //! 1. Every call of a program thread is notified, by whatever convention and from whatever
-//!    address (calls into the vsyscall page raise SIGSYS). The sentry lets pass only two,
+//!    address, or raises SIGSYS (calls into the vsyscall page, and those that need all
+//!    registers), or is `rt_sigreturn` at the one instruction of the stub's that ends a stop
+//!    told by mailbox. Syscall user dispatch comes before all that and can only raise SIGSYS
+//!    as well; its selector is the program's to change. The sentry lets pass only two,
 //!    by the kernel's word on number, convention and address: `rt_sigreturn` at the stub's
 //!    own instruction, and `exit` at its own when it ends a thread (`StubThread::pass`).
-//!    Letting pass skips all filters, so these two must be harmless whoever jumps there.
+//!    Letting pass skips all filters, so these must be harmless whoever jumps there.
 //! 2. Jumping into the stub's code gives the caller its own filter, whatever the code does.
 //!    No test of an address is a boundary; it only tells stops from calls.
 //! 3. `rt_sigreturn` with a forged frame sets the thread's own registers, FP state, signal
@@ -33,8 +40,11 @@
 //!    keeper's answers come from its registers, a mapper's are arguments of a notification.
 //! 5. Data areas are written by the whole process. What is read there is the program's
 //!    claim: copied once, used as register contents, and an address only if it lies in the
-//!    thread's own area. An area belongs to one process until that is reaped.
-//! 6. A forged stop is the same as the program raising that signal.
+//!    thread's own area. An area belongs to one process until that is reaped. A mailbox is no
+//!    exception: a posted call is what the process says that its thread calls; the sentry
+//!    remembers by itself what it has taken, waits for a bounded time, and never believes a
+//!    mailbox about whether a thread is stopped or has ended.
+//! 6. A forged stop, or one posted twice, is the same as the program raising that signal.
 //! 7. Mappings come from the sentry's requests, below what guests are allowed; a request
 //!    that fails is an error of the space. A stub that dies is an error of its contexts.
 //! 8. When the sentry dies, so do stubs: PR_SET_PDEATHSIG, renewed after each fork. Their
@@ -48,15 +58,24 @@ mod context;
 mod exits;
 mod files;
 mod filter;
+#[cfg_attr(target_arch = "aarch64", path = "fixes_aarch64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "fixes_x86_64.rs")]
+mod fixes;
 pub mod kernels;
 mod kick;
 mod layout;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 mod machine;
+#[cfg_attr(
+    target_arch = "aarch64",
+    expect(dead_code, reason = "the stub's code there does not post")
+)]
+mod mailbox;
 mod mapper;
 mod shared;
 mod space;
+mod spin;
 mod start;
 mod thread;
 mod watch;
@@ -72,6 +91,42 @@ use crate::host::{self, HostRule};
 use crate::memory::MemoryFile;
 use crate::{AddressSpace, Context, Limits, Platform, PlatformError};
 
+bitflags::bitflags! {
+    /// The ways that are faster than a notification. Some machines have none of them.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Fast: u8 {
+        /// Calls and stops by mailbox while a core is to spare.
+        const SPIN = 1;
+        /// Calls that need all registers by SIGSYS.
+        const WHOLE = 2;
+    }
+}
+
+impl Default for Fast {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+/// When a core is taken to wait for the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Eagerness {
+    /// While there is one to spare, and it is worth it.
+    #[default]
+    Measured,
+    /// Always, for tests: whatever it costs.
+    Always,
+}
+
+/// What can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Which fast ways are taken.
+    pub fast: Fast,
+    /// When a core is taken for [`Fast::SPIN`].
+    pub spin: Eagerness,
+}
+
 /// See the module.
 pub struct Seccomp {
     shared: Arc<Shared>,
@@ -82,8 +137,11 @@ impl Seccomp {
     /// Starts the zygote. To be called before confinement, by the process's main
     /// thread or one that lives as long: stubs die with it. `memory` is what spaces
     /// can show. `Unavailable`: the host cannot do it.
-    pub fn start(memory: &Arc<MemoryFile>) -> Result<Arc<dyn Platform>, PlatformError> {
-        let shared = start::start(memory)?;
+    pub fn start(
+        memory: &Arc<MemoryFile>,
+        options: Options,
+    ) -> Result<Arc<dyn Platform>, PlatformError> {
+        let shared = start::start(memory, options)?;
         // Whether listeners can be had shows with the first process.
         Space::empty(&shared).map_err(kernels::explain)?;
         Ok(Arc::new(Self {

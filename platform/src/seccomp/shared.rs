@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Options;
 use super::areas::Areas;
+use super::spin::Cores;
 use super::watch::Watch;
 use crate::Limits;
 use crate::memory::MemoryFile;
@@ -23,6 +25,8 @@ pub(super) const LISTENER_NR: i32 = 0;
 pub(super) struct Shared {
     pub(super) family: Family,
     pub(super) limits: Limits,
+    pub(super) options: Options,
+    pub(super) cores: Arc<Cores>,
     pub(super) watch: Arc<Watch>,
     pub(super) areas: Arc<Areas>,
     pub(super) maps: Arc<Control>,

@@ -7,8 +7,10 @@ use arch::abi::num::u64_of;
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::areas::Areas;
+use super::filter::Stops;
 use super::shared::{AREAS_NR, MAPS_NR, Shared};
-use super::{code, filter, kernels, kick, layout, machine};
+use super::spin::Cores;
+use super::{Fast, Options, code, filter, fixes, kernels, kick, layout, machine};
 use crate::host;
 use crate::memory::MemoryFile;
 use crate::stub::control::Control;
@@ -35,7 +37,10 @@ fn refused(what: &'static str) -> impl Fn(Errno) -> PlatformError {
 }
 
 /// See [`super::Seccomp::start`].
-pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformError> {
+pub(super) fn start(
+    memory: &Arc<MemoryFile>,
+    options: Options,
+) -> Result<Arc<Shared>, PlatformError> {
     if let Some(why) = machine::missing() {
         return Err(PlatformError::Unavailable(why.to_owned()));
     }
@@ -50,7 +55,7 @@ pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformErr
         files: &[(areas.file(), AREAS_NR), (maps_read_only.as_fd(), MAPS_NR)],
         control,
         filter: filter::base(),
-        image: &image,
+        image: &|place| image(place, options),
         table: Table::Own,
     })?;
     let limits = Limits {
@@ -61,6 +66,8 @@ pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformErr
     Ok(Arc::new(Shared {
         family,
         limits,
+        options,
+        cores: Arc::new(Cores::new(host::cpu_count().get())),
         watch: Arc::default(),
         areas,
         maps: Arc::new(maps),
@@ -70,11 +77,24 @@ pub(super) fn start(memory: &Arc<MemoryFile>) -> Result<Arc<Shared>, PlatformErr
 
 /// The stub's image: the keeper's code, this platform's, and the tables that the kernel
 /// reads from the code page.
-fn image(place: Place) -> Vec<u8> {
+fn image(place: Place, options: Options) -> Vec<u8> {
     let at = |offset| place.code.saturating_add(u64_of(offset));
     let action = machine::action(code::Point::Handler.address(place));
     let action: Vec<u8> = action.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let program = filter::bytes(&filter::program(), at(layout::PROGRAM));
+    let stops = Stops {
+        reported: code::Point::Reported.address(place),
+        returned: fixes::returned(place),
+    };
+    let whole = match options.fast.contains(Fast::WHOLE) {
+        true => fixes::WHOLE,
+        false => &[],
+    };
+    let program = filter::bytes(&filter::program(stops, whole), at(layout::PROGRAM));
+    let [first, end] = Areas::range(place);
+    let areas: Vec<u8> = [first, end]
+        .iter()
+        .flat_map(|at| at.to_le_bytes())
+        .collect();
     // Stubs keep all that is theirs above what guests get: see `Family`.
     let mapper = filter::mapper(place.code);
     let mapper = filter::bytes(&mapper, at(layout::MAPPER_PROGRAM));
@@ -85,6 +105,7 @@ fn image(place: Place) -> Vec<u8> {
             (layout::CODE, code::bytes()),
             (layout::ACTION, &action),
             (layout::MASK, &u64::MAX.to_le_bytes()),
+            (layout::AREAS, &areas),
             (layout::PROGRAM, &program),
             (layout::MAPPER_PROGRAM, &mapper),
         ],

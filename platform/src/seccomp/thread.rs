@@ -15,6 +15,7 @@ use super::machine::{self, Saved};
 use super::mapper::thread_ops;
 use super::shared::{AREAS_NR, LISTENER_NR, Shared};
 use super::space::Space;
+use super::{fixes, mailbox};
 use crate::PlatformError;
 use crate::host::{self, Listener, Notification};
 use crate::stub::family::SHARED_FIXED;
@@ -55,6 +56,12 @@ pub(super) struct StubThread {
 pub(super) struct Report {
     /// The notification.
     pub(super) id: u64,
+    pub(super) frame: Frame,
+}
+
+/// Where the registers of a stopped thread are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
     /// Where the ucontext lies in the area.
     pub(super) at: u64,
     /// A copy of it.
@@ -153,6 +160,8 @@ fn start(space: &Space, area: &Area, is_mapped: bool) -> Result<(i32, Listener),
     let shared: &Shared = &space.shared;
     let base = area.address(shared.family.place);
     machine::start_frame(area, base, FIRST).map_err(refused(what))?;
+    machine::start_area(area, base);
+    mailbox::reset(area);
     let mut ops = Vec::with_capacity(4);
     if !is_mapped {
         let (len, number) = (u64_of(AREA), u64::from(AREAS_NR));
@@ -210,10 +219,36 @@ impl StubThread {
             return None;
         }
         let [_, _, uc, ..] = notification.args;
+        let frame = self.frame(uc)?;
+        let id = notification.id;
+        Some(Report { id, frame })
+    }
+
+    /// The frame whose ucontext is said to be at the stub's address `uc`.
+    pub(super) fn frame(&self, uc: u64) -> Option<Frame> {
         let at = self.area.offset_of(self.place, Addr(uc)).ok()?;
         let saved = Saved::read(&self.area, at).ok()?;
-        let id = notification.id;
-        Some(Report { id, at, saved })
+        Some(Frame { at, saved })
+    }
+
+    /// Whether the thread waits for the answer to a call that it has posted.
+    pub(super) fn is_wait(&self, notification: &Notification) -> bool {
+        notification.arch == machine::AUDIT_ARCH
+            && fixes::is_wait(notification.nr, notification.ip, self.place)
+    }
+
+    /// Answers a posted call whose thread has lost its patience. Gives what it did instead
+    /// of waiting: it was stopped before, most likely.
+    pub(super) fn wake(&self, value: u64) -> Result<Option<Notification>, PlatformError> {
+        let next = self.next()?.ok_or_else(|| dead("the thread ended"))?;
+        if !self.is_wait(&next) {
+            return Ok(Some(next));
+        }
+        match self.listener.answer(next.id, value) {
+            Ok(()) => Ok(None),
+            Err(Errno::ENOENT) => Err(dead("it was killed")),
+            Err(errno) => Err(refused("answering a stub thread")(errno)),
+        }
     }
 
     /// Lets a thread go on from its canonical stop. The only place from which calls are
@@ -234,10 +269,11 @@ impl StubThread {
 
     /// Ends the thread from its canonical stop.
     fn end(&self, report: &Report) -> Result<(), PlatformError> {
-        let mut saved = report.saved;
+        mailbox::reset(&self.area);
+        let mut saved = report.frame.saved;
         let exit = Point::Exit.address(self.place);
         saved.set_regs(&Regs::new_program(Addr(exit), Addr::NULL));
-        let written = saved.write(&self.area, report.at);
+        let written = saved.write(&self.area, report.frame.at);
         written.map_err(refused("ending a stub thread"))?;
         self.pass(report.id)?;
         let mut last = self.next_soon()?;
@@ -285,9 +321,12 @@ pub(super) fn release(space: &Space, thread: StubThread, report: Option<Report>)
 impl StubThread {
     /// The stop as that of a new thread.
     fn clean(&self, report: Report) -> Result<Report, Errno> {
-        machine::start_frame(&self.area, self.base, report.at)?;
-        let saved = Saved::read(&self.area, report.at)?;
-        Ok(Report { saved, ..report })
+        let at = report.frame.at;
+        machine::start_frame(&self.area, self.base, at)?;
+        mailbox::reset(&self.area);
+        let saved = Saved::read(&self.area, at)?;
+        let frame = Frame { at, saved };
+        Ok(Report { frame, ..report })
     }
 
     /// An offset in the area as the stub's address.

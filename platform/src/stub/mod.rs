@@ -70,6 +70,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether an address lies in the code page.
+    pub(crate) fn is_code(self, at: arch::abi::Addr) -> bool {
+        at.0.wrapping_sub(self.code) < u64_of(layout::PAGE)
+    }
+
     /// Address of the control page.
     pub(crate) fn control(self) -> u64 {
         self.code.wrapping_add(u64_of(layout::PAGE))

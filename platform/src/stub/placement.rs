@@ -27,6 +27,8 @@ const CALM: u32 = 16;
 
 /// `Pair::cpu` of a pair that is not held.
 const FREE: u32 = u32::MAX;
+/// `Pair::cpu` of a pair that is held on two cores.
+const SPREAD: u32 = u32::MAX - 1;
 
 /// All pairs of a platform instance and their watcher.
 #[derive(Debug)]
@@ -131,6 +133,9 @@ impl Placement {
                 continue;
             }
             held = true;
+            if cpu == SPREAD {
+                continue;
+            }
             // The second and later ones on a core, while others have none.
             let crowded = cores.contains(&cpu);
             if crowded && busy < self.all.len() {
@@ -232,6 +237,38 @@ impl Place {
             self.calm = self.calm.saturating_sub(1);
         } else {
             self.hold();
+        }
+    }
+
+    /// The same for a pair that is to be on two cores; `false`: it can't be.
+    pub(crate) fn before_spread_run(&mut self) -> bool {
+        let switches = self.pair.switches.load(Ordering::Relaxed);
+        self.pair
+            .switches
+            .store(switches.wrapping_add(1), Ordering::Relaxed);
+        self.pair.cpu.load(Ordering::Relaxed) == SPREAD || self.spread()
+    }
+
+    /// Keeps the stub thread on this core and the caller away from it; `false`: can't.
+    pub(crate) fn spread(&mut self) -> bool {
+        let cpus = *lock(&self.pair.cpus);
+        let here = host::current_cpu();
+        if cpus.len() < 2 || !cpus.contains(here) {
+            return false;
+        }
+        let stub = self.pair.stub.load(Ordering::Relaxed);
+        let others = cpus.without(here);
+        if self.placement.watch()
+            && host::set_affinity(stub, &CpuSet::one(here)).is_ok()
+            && host::set_affinity(0, &others).is_ok()
+        {
+            self.held = true;
+            self.pair.cpu.store(SPREAD, Ordering::SeqCst);
+            self.placement.watch();
+            true
+        } else {
+            self.pair.release();
+            false
         }
     }
 

@@ -50,7 +50,7 @@ fn run_on(sentry: &str, platform: &str) {
 fn confined_work(nullify: Nullify) {
     let memory = MemoryFile::create(64 << 20).unwrap();
     let platform = match std::env::var(PLATFORM).as_deref() {
-        Ok("seccomp") => match Seccomp::start(&memory) {
+        Ok("seccomp") => match Seccomp::start(&memory, Default::default()) {
             Err(PlatformError::Unavailable(why)) => {
                 println!("\nskipped: {why}: all done");
                 std::process::exit(0);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use platform::memory::{FrameRun, MemoryFile};
-use platform::ptrace::{Nullify, Options, Ptrace};
+use platform::ptrace::{self, Nullify, Ptrace};
+use platform::seccomp::{Eagerness, Fast, Options, Seccomp};
 use platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, PlatformError, Prot};
 
 pub(crate) const CODE: u64 = 0x40_0000;
@@ -37,13 +38,24 @@ fn on_stubs(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     on_seccomp(test);
 }
 
-/// User notification, where this host has it.
+/// User notification, where this host has it: with no fast way, with all as they are worth
+/// it, and with all whenever they can be taken.
 fn on_seccomp(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
-    let memory = MemoryFile::create(64 << 20).unwrap();
-    match platform::seccomp::Seccomp::start(&memory) {
-        Ok(platform) => test(platform, memory),
-        Err(PlatformError::Unavailable(why)) => eprintln!("skipped: seccomp: {why}"),
-        Err(error) => panic!("seccomp: {error}"),
+    let plain = Options {
+        fast: Fast::empty(),
+        ..Options::default()
+    };
+    let eager = Options {
+        spin: Eagerness::Always,
+        ..Options::default()
+    };
+    for options in [plain, Options::default(), eager] {
+        let memory = MemoryFile::create(64 << 20).unwrap();
+        match Seccomp::start(&memory, options) {
+            Ok(platform) => test(platform, memory),
+            Err(PlatformError::Unavailable(why)) => eprintln!("skipped: seccomp: {why}"),
+            Err(error) => panic!("seccomp: {error}"),
+        }
     }
 }
 
@@ -51,7 +63,7 @@ fn on_seccomp(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
 fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     for nullify in [Nullify::Sysemu, Nullify::Getpid] {
         let memory = MemoryFile::create(64 << 20).unwrap();
-        let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
+        let platform = Ptrace::start(&memory, ptrace::Options { nullify }).unwrap();
         test(platform, memory);
     }
 }

@@ -13,7 +13,7 @@ use super::stubs::{children_of, descriptors, executable_pages, mappings};
 const RUNS: u64 = 2;
 /// Where the code is in the stub's page: a keeper's, its first operations, and, of one
 /// platform, that of the program's threads.
-const CODE_LEN: u64 = 2800;
+const CODE_LEN: u64 = 3456;
 /// Exits in each run.
 const EXITS: usize = 6;
 

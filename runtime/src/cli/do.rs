@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use platform::host::setup::{self, Namespaces};
+use platform::seccomp::{self, Fast};
 
 use super::Failure;
 use crate::log::Log;
@@ -28,6 +29,16 @@ pub(crate) struct Arguments {
     /// [default: sysemu].
     #[arg(long, value_enum)]
     ptrace_nullify: Option<Nullify>,
+
+    /// The fast ways that the seccomp platform takes besides notifications.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY,...",
+        value_delimiter = ',',
+        default_value = "all"
+    )]
+    seccomp_fast: Vec<FastWay>,
 
     /// Sets a variable in the command's environment; may be repeated. The caller's
     /// environment is passed on.
@@ -113,6 +124,30 @@ pub(crate) enum Nullify {
     Getpid,
 }
 
+/// `--seccomp-fast`'s values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum FastWay {
+    /// Every one.
+    All,
+    /// None: notifications alone.
+    None,
+    /// Calls handed over in memory, while a core is to spare.
+    Spin,
+    /// Calls that need all registers, by SIGSYS.
+    Whole,
+}
+
+impl FastWay {
+    fn flag(self) -> Fast {
+        match self {
+            Self::All => Fast::all(),
+            Self::None => Fast::empty(),
+            Self::Spin => Fast::SPIN,
+            Self::Whole => Fast::WHOLE,
+        }
+    }
+}
+
 /// A namespace of the host that the sentry enters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Namespace {
@@ -186,11 +221,21 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
         Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
         Nullify::Getpid => platform::ptrace::Nullify::Getpid,
     };
+    let options = seccomp::Options {
+        fast: arguments
+            .seccomp_fast
+            .iter()
+            .map(|way| way.flag())
+            .collect(),
+        ..seccomp::Options::default()
+    };
     Ok(Plan {
         platform: match arguments.platform {
-            PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => PlatformKind::Auto,
+            PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => {
+                PlatformKind::Auto(options)
+            }
             PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
-            PlatformChoice::Seccomp => PlatformKind::Seccomp,
+            PlatformChoice::Seccomp => PlatformKind::Seccomp(options),
             PlatformChoice::Kvm => PlatformKind::Kvm,
         },
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),

@@ -7,7 +7,7 @@ use platform::PlatformError;
 use platform::kvm::Kvm;
 use platform::memory::MemoryFile;
 use platform::ptrace::{Nullify, Options, Ptrace};
-use platform::seccomp::Seccomp;
+use platform::seccomp::{self, Seccomp};
 
 use crate::cli::Failure;
 use crate::log::Log;
@@ -15,12 +15,12 @@ use crate::log::Log;
 /// What carries a program's system calls to the sentry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PlatformKind {
-    /// The fastest that works: see [`order`].
-    Auto,
+    /// The fastest that works, and what is chosen if that is seccomp: see [`order`].
+    Auto(seccomp::Options),
     /// Traced stub processes; how a system call is kept from the host.
     Ptrace(Nullify),
-    /// Stub processes whose filters hand system calls over.
-    Seccomp,
+    /// Stub processes whose filters hand system calls over, and what is chosen there.
+    Seccomp(seccomp::Options),
     /// A virtual machine.
     Kvm,
 }
@@ -28,16 +28,16 @@ pub(crate) enum PlatformKind {
 impl PlatformKind {
     fn name(self) -> &'static str {
         match self {
-            Self::Auto => "auto",
+            Self::Auto(_) => "auto",
             Self::Ptrace(_) => "ptrace",
-            Self::Seccomp => "seccomp",
+            Self::Seccomp(_) => "seccomp",
             Self::Kvm => "kvm",
         }
     }
 
     fn start(self, memory: &Arc<MemoryFile>) -> Result<Arc<dyn Platform>, PlatformError> {
         match self {
-            Self::Auto | Self::Seccomp => Seccomp::start(memory),
+            Self::Auto(options) | Self::Seccomp(options) => Seccomp::start(memory, options),
             Self::Ptrace(nullify) => Ptrace::start(memory, Options { nullify }),
             Self::Kvm => Kvm::start(memory),
         }
@@ -46,14 +46,13 @@ impl PlatformKind {
 
 /// What `auto` tries, the best first. A virtual machine is that only where its exits are the
 /// processor's own: below another hypervisor each costs more than a stop by ptrace.
-fn order(owns_virtualization: bool) -> &'static [PlatformKind] {
-    const ALL: [PlatformKind; 3] = [
-        PlatformKind::Kvm,
-        PlatformKind::Seccomp,
+fn order(owns_virtualization: bool, options: seccomp::Options) -> Vec<PlatformKind> {
+    let virtual_machine = owns_virtualization.then_some(PlatformKind::Kvm);
+    let stubs = [
+        PlatformKind::Seccomp(options),
         PlatformKind::Ptrace(Nullify::Sysemu),
     ];
-    let [_, stubs @ ..] = &ALL;
-    if owns_virtualization { &ALL } else { stubs }
+    virtual_machine.into_iter().chain(stubs).collect()
 }
 
 /// Starts the platform, on the thread that lives as long as the process: stubs die
@@ -64,8 +63,8 @@ pub(super) fn start(
     log: &Log,
 ) -> Result<Arc<dyn Platform>, Failure> {
     let kinds = match kind {
-        PlatformKind::Auto => order(platform::host::owns_virtualization()),
-        _ => std::slice::from_ref(&kind),
+        PlatformKind::Auto(options) => order(platform::host::owns_virtualization(), options),
+        _ => vec![kind],
     };
     let mut refused = Vec::new();
     for one in kinds {
@@ -82,8 +81,8 @@ pub(super) fn start(
         }
     }
     let hint = match kind {
-        PlatformKind::Auto | PlatformKind::Ptrace(_) => "",
-        PlatformKind::Seccomp | PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
+        PlatformKind::Auto(_) | PlatformKind::Ptrace(_) => "",
+        PlatformKind::Seccomp(_) | PlatformKind::Kvm => "; --platform=ptrace runs anywhere",
     };
     Err(Failure::own(format!("{}{hint}", refused.join("; "))))
 }
@@ -95,10 +94,11 @@ mod tests {
     #[test]
     fn auto_ends_with_what_runs_anywhere() {
         for owns in [false, true] {
-            let order = order(owns);
+            let options = seccomp::Options::default();
+            let order = order(owns, options);
             assert!(matches!(order.last(), Some(PlatformKind::Ptrace(_))));
             assert_eq!(order.contains(&PlatformKind::Kvm), owns);
-            assert!(order.contains(&PlatformKind::Seccomp));
+            assert!(order.contains(&PlatformKind::Seccomp(options)));
         }
     }
 }
