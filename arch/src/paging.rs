@@ -1,6 +1,7 @@
 //! Page tables: four levels of 512 entries on both machines. Entries are the machine's.
 
 pub use crate::current::paging::{Entry, address};
+pub use crate::current::publish;
 
 /// Levels of tables; the root is the highest.
 pub const LEVELS: u32 = 4;

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 pub mod host;
-#[cfg_attr(target_arch = "aarch64", path = "kvm/absent.rs")]
 pub mod kvm;
 pub mod memory;
 pub mod ptrace;
@@ -49,6 +48,12 @@ pub trait Platform: Send + Sync {
 
     /// How many contexts can run at the same time.
     fn cpus(&self) -> NonZeroUsize;
+
+    /// Bits of AT_HWCAP and AT_HWCAP2 of this host that programs must not see, as the
+    /// platform does not have or does not keep what they promise.
+    fn hidden_features(&self) -> [u64; 2] {
+        [0; 2]
+    }
 
     /// How many requests were made of stub processes so far: batches of mapping changes, threads
     /// and processes made. Zero where there are no such requests.

@@ -107,6 +107,12 @@ impl FpState {
         &self.fpsimd
     }
 
+    /// Sets status and control of floating point, as the machine has them.
+    pub const fn set_control(&mut self, fpsr: u32, fpcr: u32) {
+        self.fpsimd.fpsr = fpsr;
+        self.fpsimd.fpcr = fpcr;
+    }
+
     /// SVE's registers, if the thread uses them. Their low 128 bits are the FPSIMD
     /// registers, which count when the two differ.
     #[must_use]

@@ -1,6 +1,7 @@
 //! arm64: registers, FP state, signal frames, and where its ABI differs.
 
 pub mod abi;
+pub mod el1;
 pub mod fp;
 pub mod layout;
 pub mod records;
@@ -8,6 +9,10 @@ pub mod regs;
 pub mod sigframe;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod vdso_code;
+
+#[cfg(target_arch = "aarch64")]
+pub use el1::insn::publish;
+pub use el1::paging;
 
 /// Whether this kernel has virtualization of the processor's to itself, so that a virtual
 /// machine's exits cost what the processor makes them cost. Programs cannot ask the

@@ -14,7 +14,7 @@ pub mod sigframe;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vdso_code;
 
-pub use ring0::paging;
+pub use ring0::paging::{self, publish};
 
 /// Whether this kernel has virtualization of the processor's to itself, so that a virtual
 /// machine's exits cost what the processor makes them cost.

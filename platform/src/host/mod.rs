@@ -10,7 +10,6 @@ mod clock;
 mod errors;
 mod file;
 mod heap;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod kvm;
 mod memfile;
 mod names;

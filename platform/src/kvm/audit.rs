@@ -27,6 +27,8 @@ pub enum Owner {
     Files,
     /// The memory file.
     Memory,
+    /// Nothing, on purpose: an access leaves the machine.
+    WayOut,
     /// Nothing that the machine should have.
     Nobody,
 }
@@ -152,6 +154,7 @@ pub(super) fn owner_of(at: u64) -> Owner {
     match at {
         MEMORY.. => Owner::Memory,
         FILES.. => Owner::Files,
+        _ if machine::is_way_out(at) => Owner::WayOut,
         TABLES.. => Owner::Tables,
         FIXED.. if at - FIXED < machine::SHARED_PAGES * PAGE_SIZE => Owner::Stub,
         FIXED.. if at - FIXED < machine::fixed_len() => Owner::Vcpu,

@@ -63,20 +63,22 @@ impl KvmContext {
         let came = vcpu
             .bring_fp(&self.slot, own)
             .map(|()| self.run_on(space, &mut vcpu));
+        let id = vcpu.id;
         space.shared.vcpus.give(vcpu);
         match came? {
-            Some(came) => self.exit(space, came),
+            Some(came) => self.exit(space, id, came),
             None => Ok(Some(Exit::Interrupted)),
         }
     }
 
     /// Runs the program on `vcpu`. `None`: there was an interrupt before it could.
     fn run_on(&mut self, space: &Space, vcpu: &mut Vcpu) -> Option<Came> {
-        vcpu.cpu.load(&self.regs, space.root);
+        vcpu.cpu.load(&self.regs, &space.regime);
         space.will_be_seen();
         let page = vcpu.page.clone();
         let mut midway = false;
         let came = loop {
+            space.gate.wait();
             let _world = space.shared.run();
             self.kick.enter();
             let _armed = page.arm();
@@ -87,7 +89,10 @@ impl KvmContext {
             if space.shared.is_stopping() {
                 continue;
             }
-            match vcpu.run(&mut self.regs) {
+            let Some(_inside) = space.gate.enter(vcpu.id, self.kick.tid()) else {
+                continue;
+            };
+            match vcpu.run(&space.regime, &mut self.regs) {
                 Came::Again => midway = true,
                 came => break came,
             }
@@ -96,14 +101,20 @@ impl KvmContext {
         Some(came)
     }
 
-    fn exit(&mut self, space: &Space, came: Came) -> Result<Option<Exit>, PlatformError> {
+    /// What virtual CPU `vcpu` came back for.
+    fn exit(
+        &mut self,
+        space: &Space,
+        vcpu: usize,
+        came: Came,
+    ) -> Result<Option<Exit>, PlatformError> {
         self.in_call = None;
         match came {
             Came::Call { nr, args } => {
                 self.in_call = Some(nr);
                 Ok(Some(Exit::Syscall { nr, args }))
             }
-            Came::Fault { at, access } => match space.backing(at) {
+            Came::Fault { at, access } => match space.backing(at, access, vcpu) {
                 Backed::Yes => Ok(Some(Exit::Fault { at, access })),
                 Backed::Again => Ok(None),
                 Backed::No => Ok(Some(Exit::Exception(machine::bus_error(at)))),
@@ -122,8 +133,10 @@ impl KvmContext {
     }
 
     fn raised(&mut self, raised: Raised) -> Result<Option<Exit>, PlatformError> {
+        let space = Arc::clone(&self.space);
+        let setup = &downcast(&space)?.shared.setup;
         let mut regs = self.regs;
-        let meaning = machine::meaning(raised, &mut regs, self);
+        let meaning = machine::meaning(setup, raised, &mut regs, self);
         self.regs = regs;
         match meaning {
             Meaning::Signal(exception) => Ok(Some(Exit::Exception(exception))),

@@ -21,6 +21,10 @@ pub(super) enum Came {
     /// Memory that the host has no page for.
     Unbacked,
     /// Kicked in the middle of an exit: run it again before anything else.
+    #[cfg_attr(
+        target_arch = "aarch64",
+        expect(dead_code, reason = "arm64 runs on until the exit is done")
+    )]
     Again,
     /// The machine is beyond use.
     Broken(String),
@@ -47,5 +51,9 @@ pub(super) trait Program {
     fn byte(&self, at: Addr) -> Option<u8>;
 
     /// Its FP and vector state, if that can be had.
+    #[cfg_attr(
+        target_arch = "aarch64",
+        expect(dead_code, reason = "arm64 tells the reason itself")
+    )]
     fn fp(&mut self) -> Option<FpState>;
 }

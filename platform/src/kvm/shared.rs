@@ -10,7 +10,7 @@ use kvm_ioctls::{Kvm, VmFd};
 
 use super::audit::Slot;
 use super::files::Files;
-use super::machine::{self, Setup};
+use super::machine::{self, Setup, WayOut};
 use super::places::{FILES, FIXED, MEMORY, Region, Slots, TABLES};
 use super::pool::Pool;
 use super::vcpus::Vcpus;
@@ -50,7 +50,11 @@ struct Regions {
 
 impl Shared {
     /// A machine without a virtual CPU.
-    pub(super) fn new(kvm: &Kvm, memory: &Arc<MemoryFile>) -> Result<Self, PlatformError> {
+    pub(super) fn new(
+        kvm: &Kvm,
+        memory: &Arc<MemoryFile>,
+        way: WayOut,
+    ) -> Result<Self, PlatformError> {
         let vm = kvm
             .create_vm()
             .map_err(|error| refused("making a virtual machine")(errno(error)))?;
@@ -65,7 +69,7 @@ impl Shared {
             .and_then(Window::anonymous)
             .map_err(refused("addresses for virtual CPUs"))?;
         let fixed = Arc::new(fixed);
-        let setup = Setup::new(kvm, &vm, &pool, &fixed)?;
+        let setup = Setup::new(kvm, &vm, &pool, &fixed, way)?;
         let (base, len) = memory.window();
         let regions = {
             let fixed = Region::of(FIXED, &fixed, 0);

@@ -10,13 +10,15 @@ use arch::abi::{Addr, PAGE_SIZE};
 use arch::paging::{Entry, Rights};
 
 use super::files::{PIECE, Piece};
+use super::gate::{Closed, Gate};
+use super::machine::{self, Regime};
 use super::places::{FILES, MEMORY};
 use super::refused;
 use super::shared::Shared;
 use super::tree::Tree;
 use crate::host::HostFile;
 use crate::sync::lock;
-use crate::{AddressSpace, Backing, Change, CloneSpace, Limits, PlatformError, Prot};
+use crate::{Access, AddressSpace, Backing, Change, CloneSpace, Limits, PlatformError, Prot};
 
 /// See the module.
 pub(super) struct Space {
@@ -25,6 +27,8 @@ pub(super) struct Space {
     state: Mutex<State>,
     /// The root table's guest-physical address.
     pub(super) root: u64,
+    pub(super) regime: Regime,
+    pub(super) gate: Gate,
     /// A virtual CPU may have translations of it.
     seen: AtomicBool,
 }
@@ -36,8 +40,12 @@ struct State {
 }
 
 /// What a batch of changes leaves to be done once all entries are written.
-#[derive(Default)]
-struct Leftovers {
+struct Leftovers<'a> {
+    space: &'a Space,
+    /// While this is there nobody runs the space.
+    closed: Option<Closed<'a>>,
+    /// Pages that can be run and could not before.
+    code: Vec<u64>,
     /// Pages that were reachable by entries that have lost rights or have gone.
     stale: Vec<u64>,
     /// Pages of host files that are shown no more, by piece.
@@ -55,9 +63,25 @@ pub(super) enum Backed {
     Again,
 }
 
-impl Leftovers {
-    /// Takes note of an entry's change.
+impl<'a> Leftovers<'a> {
+    fn of(space: &'a Space) -> Self {
+        Self {
+            space,
+            closed: None,
+            code: Vec::new(),
+            stale: Vec::new(),
+            gone: HashMap::new(),
+        }
+    }
+
+    /// Takes note of an entry's change, before it is made.
     fn note(&mut self, old: Entry, new: Entry) {
+        if self.closed.is_none() && machine::must_stop(old, new) {
+            self.closed = Some(self.space.gate.close());
+        }
+        if new.rights().execute && self.space.shared.setup.keeps_code() {
+            self.code.push(new.target());
+        }
         if !old.is_named() {
             return;
         }
@@ -78,7 +102,8 @@ impl Space {
         shared.tidy()?;
         let tree = Tree::new(&shared.pool);
         let tree = tree.map_err(refused("page tables"))?;
-        Self::of(shared, limits, tree, HashMap::new())
+        let regime = Regime::new(&shared.setup, tree.root.0)?;
+        Self::of(shared, limits, tree, HashMap::new(), regime)
     }
 
     fn of(
@@ -86,12 +111,15 @@ impl Space {
         limits: Limits,
         tree: Tree,
         pieces: HashMap<Piece, u64>,
+        regime: Regime,
     ) -> Result<Self, PlatformError> {
         shared.setup.link(&shared.pool, tree.root);
         let space = Self {
             shared: Arc::clone(shared),
             limits,
             root: tree.root.0,
+            regime,
+            gate: Gate::new(),
             state: Mutex::new(State { tree, pieces }),
             seen: AtomicBool::new(false),
         };
@@ -112,7 +140,7 @@ impl Space {
         &self,
         state: &mut State,
         change: &Change<'_>,
-        left: &mut Leftovers,
+        left: &mut Leftovers<'_>,
     ) -> Result<(), PlatformError> {
         let pool = &self.shared.pool;
         match *change {
@@ -164,7 +192,7 @@ impl Space {
         range: Range<u64>,
         (file, offset): (&Arc<HostFile>, u64),
         rights: Rights,
-        left: &mut Leftovers,
+        left: &mut Leftovers<'_>,
     ) -> Result<(), PlatformError> {
         let mut at = range.start;
         let mut offset = offset;
@@ -195,12 +223,19 @@ impl Space {
     }
 
     /// Has the host forget what may not be reached any more, then lets go of files.
-    fn settle(&self, state: &mut State, left: &mut Leftovers) -> Result<(), PlatformError> {
+    fn settle(&self, state: &mut State, left: &mut Leftovers<'_>) -> Result<(), PlatformError> {
         self.shared.ensure_tables()?;
+        arch::paging::publish();
+        if left.closed.is_some() {
+            self.regime.changed();
+        }
         // See `will_be_seen`.
         std::sync::atomic::fence(Ordering::SeqCst);
         if !left.stale.is_empty() && self.seen.load(Ordering::SeqCst) {
-            self.shared.forget(&mut left.stale)?;
+            machine::forget(&self.shared, &mut left.stale)?;
+        }
+        if !left.code.is_empty() {
+            self.shared.forget(&mut left.code)?;
         }
         for (piece, pages) in left.gone.drain() {
             if let Some(count) = state.pieces.get_mut(&piece) {
@@ -224,7 +259,7 @@ impl Space {
             .map(|piece| (*piece, self.shared.files.backed(*piece)))
             .collect();
         let mut any = false;
-        let mut left = Leftovers::default();
+        let mut left = Leftovers::of(self);
         let end = self.limits.max_address.0;
         state.tree.update(&self.shared.pool, 0, end, |old| {
             let backed = Piece::at(old.target()).and_then(|piece| backed.get(&piece));
@@ -232,7 +267,7 @@ impl Space {
                 return old;
             }
             any = true;
-            left.stale.push(old.target());
+            left.note(old, old.unbacked());
             old.unbacked()
         });
         self.settle(&mut state, &mut left)?;
@@ -244,8 +279,8 @@ impl Space {
         at < self.limits.max_address
     }
 
-    /// What is behind the page at `at`, which faulted.
-    pub(super) fn backing(&self, at: Addr) -> Backed {
+    /// What is behind the page at `at`, where `access` faulted on virtual CPU `vcpu`.
+    pub(super) fn backing(&self, at: Addr, access: Access, vcpu: usize) -> Backed {
         if !self.is_guests(at) {
             return Backed::Yes;
         }
@@ -253,7 +288,12 @@ impl Space {
         let pool = &self.shared.pool;
         let entry = state.tree.find(pool, at.0);
         if !entry.is_unbacked() {
-            return Backed::Yes;
+            if !allows(entry.rights(), access) {
+                return Backed::Yes;
+            }
+            // It did not when it faulted, or that CPU had an older entry.
+            self.regime.refresh(vcpu);
+            return Backed::Again;
         }
         let backed = Piece::at(entry.target()).map_or(0, |piece| self.shared.files.backed(piece));
         if entry.target() % PIECE >= backed {
@@ -300,6 +340,14 @@ fn show(
         .map_err(refused("page tables"))
 }
 
+fn allows(rights: Rights, access: Access) -> bool {
+    match access {
+        Access::Read => rights.read,
+        Access::Write => rights.write,
+        Access::Execute => rights.execute,
+    }
+}
+
 fn rights(prot: Prot) -> Rights {
     Rights {
         read: !prot.is_empty(),
@@ -311,7 +359,7 @@ fn rights(prot: Prot) -> Rights {
 impl AddressSpace for Space {
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), PlatformError> {
         let mut state = lock(&self.state);
-        let mut left = Leftovers::default();
+        let mut left = Leftovers::of(self);
         let mut done = Ok(());
         for change in changes {
             done = self.change(&mut state, change, &mut left);
@@ -340,12 +388,14 @@ impl CloneSpace for Space {
         let end = self.limits.max_address.0;
         let tree = state.tree.copy(&self.shared.pool, end);
         let tree = tree.map_err(refused("page tables"))?;
+        let regime = self.regime.copy(tree.root.0);
         let pieces = state.pieces.clone();
         for (piece, pages) in &pieces {
             self.shared.files.add_users(*piece, *pages);
         }
         drop(state);
-        Ok(Arc::new(Self::of(&self.shared, self.limits, tree, pieces)?))
+        let space = Self::of(&self.shared, self.limits, tree, pieces, regime)?;
+        Ok(Arc::new(space))
     }
 }
 
@@ -359,6 +409,7 @@ impl Drop for Space {
         for (piece, pages) in state.pieces.drain() {
             self.shared.files.remove_users(piece, pages);
         }
+        let seen = seen && machine::TABLES_LINGER;
         state.tree.free(&self.shared.pool, seen);
     }
 }

@@ -49,7 +49,7 @@ impl Tree {
     }
 
     /// Puts `make(n)` into the entry of the n-th page of `pages` pages from `address` on;
-    /// `old` is given what was there.
+    /// `old` is told before what is there and what will be.
     pub(super) fn set(
         &mut self,
         pool: &Pool,
@@ -68,8 +68,10 @@ impl Tree {
                     break;
                 }
                 let new = make(done);
-                let was = pool.entry(table, index).swap(new.0, Ordering::AcqRel);
-                old(Entry(was), new);
+                let place = pool.entry(table, index);
+                // Nobody else writes it.
+                old(Entry(place.load(Ordering::Relaxed)), new);
+                place.store(new.0, Ordering::Release);
                 done += 1;
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arch::FpState;
 
 use super::exits::Came;
-use super::machine::Cpu;
+use super::machine::{Cpu, Regime};
 use super::refused;
 use super::shared::Shared;
 use crate::PlatformError;
@@ -40,7 +40,7 @@ pub(super) type FpSlot = Mutex<FpPlace>;
 
 /// See the module.
 pub(super) struct Vcpu {
-    id: usize,
+    pub(super) id: usize,
     pub(super) cpu: Cpu,
     pub(super) page: Arc<RunPage>,
     owner: Option<Arc<FpSlot>>,
@@ -114,8 +114,8 @@ impl Vcpu {
     }
 
     /// See [`Cpu::run`].
-    pub(super) fn run(&mut self, regs: &mut arch::Regs) -> Came {
-        self.cpu.run(regs)
+    pub(super) fn run(&mut self, regime: &Regime, regs: &mut arch::Regs) -> Came {
+        self.cpu.run(regime, regs)
     }
 }
 

@@ -107,6 +107,12 @@ pub const fn address(low: u64) -> u64 {
     (low << 16).cast_signed().wrapping_shr(16).cast_unsigned()
 }
 
+/// Page-table entries that were stored before this are what walks find after it: stores
+/// are seen in order, and walks come after them.
+pub fn publish() {
+    core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! Invariant `[run-page]`: the thread's pointer to `immediate_exit` is set only while the
 //! page that it points into is borrowed ([`Armed`]).
 
+#[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 mod machine;
 

@@ -26,8 +26,8 @@ use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd, VmFd};
 
 use super::meaning::{Raised, call, fault};
 use super::{
-    CPU_PAGES, DOUBLE_FAULT_STACK, GDT, IDT, NMI_STACK, STACK, Setup, bytes_of, errno, pages_of,
-    refused,
+    CPU_PAGES, DOUBLE_FAULT_STACK, GDT, IDT, NMI_STACK, Regime, STACK, Setup, bytes_of, errno,
+    pages_of, refused,
 };
 use crate::PlatformError;
 use crate::host::{self, Window};
@@ -170,7 +170,8 @@ impl Cpu {
     }
 
     /// Sets the program's registers and its root table.
-    pub(in crate::kvm) fn load(&mut self, regs: &Regs, root: u64) {
+    pub(in crate::kvm) fn load(&mut self, regs: &Regs, regime: &Regime) {
+        let root = regime.root;
         self.fd.set_sync_dirty_reg(SyncReg::Register);
         self.fd.sync_regs_mut().regs = general(regs);
         // What KVM_RUN left here is what the CPU has, but for what is dirty still.
@@ -218,7 +219,7 @@ impl Cpu {
     }
 
     /// Runs until something happens; `regs` then has the program's registers.
-    pub(in crate::kvm) fn run(&mut self, regs: &mut Regs) -> Came {
+    pub(in crate::kvm) fn run(&mut self, _regime: &Regime, regs: &mut Regs) -> Came {
         let halted = match self.fd.run() {
             Ok(VcpuExit::Hlt) => true,
             Ok(VcpuExit::Intr) => false,

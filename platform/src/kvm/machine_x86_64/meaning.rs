@@ -6,6 +6,7 @@ use arch::current::layout::USER_END;
 use arch::current::regs::Regs;
 use arch::current::ring0::traps::{self, PAGE_FAULT, PROTECTION, UNDEFINED, page_fault};
 
+use super::Setup;
 use crate::kvm::exits::{Came, Meaning, Program};
 use crate::{Access, Exception};
 
@@ -62,6 +63,7 @@ pub(super) fn fault(at: Addr, error: u64) -> Came {
 
 /// What an exception means.
 pub(in crate::kvm) fn meaning(
+    _setup: &Setup,
     Raised(vector): Raised,
     regs: &mut Regs,
     program: &mut impl Program,

@@ -1,9 +1,10 @@
 //! The virtual machine on x86-64: what is fixed for all its CPUs. `cpu` is one of them,
-//! `fp` its vector state, `meaning` what its exits mean.
+//! `fp` its vector state, `meaning` what its exits mean, `regime` what it knows of a space.
 
 mod cpu;
 mod fp;
 mod meaning;
+mod regime;
 
 use std::sync::atomic::Ordering;
 
@@ -21,6 +22,7 @@ use kvm_ioctls::{Cap, Kvm, VmFd};
 
 pub(super) use self::cpu::Cpu;
 pub(super) use self::meaning::{Raised, bus_error, meaning};
+pub(super) use self::regime::{Regime, forget, must_stop};
 use super::places::FIXED;
 use super::pool::{Page, Pool};
 use super::tree::Tree;
@@ -28,6 +30,24 @@ use super::vcpus::MAX_VCPUS;
 use super::{errno, refused};
 use crate::PlatformError;
 use crate::host::{self, Window};
+
+/// The machine keeps what it derived from tables.
+pub(super) const TABLES_LINGER: bool = true;
+
+/// How a program's machine is left for the sentry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WayOut {
+    /// By HLT.
+    Halt,
+}
+
+/// Ways to leave the machine, the best one first.
+pub const WAYS_OUT: &[WayOut] = &[WayOut::Halt];
+
+/// Whether the machine has no memory at `at` on purpose.
+pub(super) fn is_way_out(_at: u64) -> bool {
+    false
+}
 
 /// Pages before those of virtual CPUs: code, IDT.
 pub(super) const SHARED_PAGES: u64 = 2;
@@ -105,6 +125,7 @@ impl Setup {
         vm: &VmFd,
         pool: &Pool,
         fixed: &Window,
+        _way: WayOut,
     ) -> Result<Self, PlatformError> {
         let cpuid = kvm
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
@@ -163,6 +184,18 @@ impl Setup {
     /// the address that it begins at.
     pub(super) fn roots(&self, root: u64) -> [(u64, u64); 1] {
         [(root, 0)]
+    }
+
+    /// Bits of AT_HWCAP and AT_HWCAP2 that programs must not see.
+    #[expect(clippy::unused_self, reason = "other machines look")]
+    pub(super) fn hidden(&self) -> [u64; 2] {
+        [0; 2]
+    }
+
+    /// Whether code that has changed is to be told: never.
+    #[expect(clippy::unused_self, reason = "other machines look")]
+    pub(super) fn keeps_code(&self) -> bool {
+        false
     }
 
     fn stub_tables(pool: &Pool, fixed: &Window) -> Result<Stub, PlatformError> {
