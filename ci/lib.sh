@@ -62,6 +62,40 @@ contract_test() {
 # contract_result FILE: what there is to say about a run of it.
 contract_result() { tr -d '\r' <"$1" | grep -E '^test .* FAILED$|^thread .* panicked|^test result' || true; }
 
+# part NAME: what machines printed under the heading `== NAME`, from $work/console.
+part() { tr -d '\r' <"$work/console" | awk -v name="$1" '/^== / { on = $2 == name; next } on'; }
+
+# judge MACHINE WHERE LIST: what became of the cases of LIST under the heading WHERE; false if one
+# failed. What is known to fail inside stands in ci/inside.txt.
+judge() {
+    local machine=$1 where=$2 list=$3 passed=0 left_out=0 expected=0 failed=0 case verdict rest
+    part "$where" >"$work/out"
+    while read -r case; do
+        read -r verdict _ rest < <(grep -E "^(ok|FAIL|SKIP) $case(:|\$)" "$work/out" | tail -n 1) || true
+        case $verdict in
+        ok)
+            passed=$((passed + 1))
+            if [ "$where" != native ] && [ -n "$(known "$case")" ]; then
+                echo "FAIL $case passes inside: take it out of ci/inside.txt"
+                failed=$((failed + 1))
+            fi
+            ;;
+        SKIP) left_out=$((left_out + 1)) && skip "$case on $machine, $where: $rest" ;;
+        *)
+            if [ "$where" != native ] && [ -n "$(known "$case")" ]; then
+                expected=$((expected + 1))
+            else
+                failed=$((failed + 1))
+                echo "FAIL $case on $machine, $where: ${rest:-it was never run}"
+            fi
+            ;;
+        esac
+        verdict=
+    done <"$list"
+    echo "guest programs on $machine, $where: $passed passed, $left_out left out, $expected known to fail, $failed failed"
+    [ $failed = 0 ]
+}
+
 # What runs a command as an ordinary user: nobody's rights, no groups.
 # shellcheck disable=SC2034 # for the scripts that source this
 as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups --)

@@ -145,13 +145,13 @@ impl SeccompContext {
         let thread = self.thread()?;
         let mut next = match self.stop {
             Stop::Call(id) => {
-                reply(thread, id, value)?;
+                thread.answer(&self.kick, id, value)?;
                 thread.next_soon()?
             }
             _ => thread.next_soon()?,
         };
         while thread.is_wait(&next) {
-            reply(thread, next.id, value)?;
+            thread.answer(&self.kick, next.id, value)?;
             next = thread.next_soon()?;
         }
         let [signal, ..] = next.args;
@@ -263,7 +263,7 @@ impl SeccompContext {
                 let value = self.answer.take().unwrap_or(Errno::ENOSYS.to_return());
                 let thread = self.thread()?;
                 mailbox::start(&thread.area, next);
-                reply(thread, id, value)?;
+                thread.answer(&self.kick, id, value)?;
             }
             Stop::Posted => {
                 self.answered = self.answer.take().unwrap_or(Errno::ENOSYS.to_return());
@@ -495,18 +495,6 @@ impl SeccompContext {
         machine::show_call(&mut self.regs, nr, first);
         self.regs.rewind_syscall();
         Ok(exits::foreign_entry())
-    }
-}
-
-/// Answers a call of the program's.
-fn reply(thread: &StubThread, id: u64, value: u64) -> Result<(), PlatformError> {
-    match thread.listener.answer(id, value) {
-        Ok(()) => Ok(()),
-        Err(Errno::ENOENT) => Err(dead("it was killed")),
-        Err(errno) => Err(PlatformError::Host {
-            what: "answering a stub thread",
-            errno,
-        }),
     }
 }
 

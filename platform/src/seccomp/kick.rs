@@ -118,6 +118,12 @@ impl Kick {
         lock(&self.state).send(&self.watch);
     }
 
+    /// Sends no signal while `act` runs, which is told whether one is on its way.
+    pub(super) fn hold<T>(&self, act: impl FnOnce(bool) -> T) -> T {
+        let state = lock(&self.state);
+        act(state.sent)
+    }
+
     /// The context has another thread from now on, or none. What is wanted stays so.
     pub(super) fn move_to(&self, next: Option<Thread>) {
         let mut state = lock(&self.state);

@@ -9,6 +9,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::areas::Area;
 use super::layout;
+use super::race::Call;
 
 /// The convention of `svc` in 64-bit mode: AUDIT_ARCH_AARCH64.
 pub(super) const AUDIT_ARCH: u32 = 0xc000_00b7;
@@ -58,6 +59,9 @@ pub(super) struct Saved {
     at: u64,
 }
 
+/// Length of `svc`.
+const CALL_LEN: u64 = 4;
+
 impl Saved {
     /// Copies it out of an area. `EFAULT`: it is not inside.
     pub(super) fn read(area: &Area, at: u64) -> Result<Self, Errno> {
@@ -94,6 +98,20 @@ impl Saved {
     /// The instruction pointer alone.
     pub(super) fn ip(&self) -> Addr {
         Addr(self.context.mcontext.pc)
+    }
+
+    /// Whether the thread is about to make this call.
+    pub(super) fn is_before(&self, call: Call) -> bool {
+        let saved = &self.context.mcontext;
+        let [.., number] = saved.regs.first_chunk::<9>().unwrap_or(&[0; 9]);
+        low32(*number) == call.nr && saved.pc == call.ip.wrapping_sub(CALL_LEN)
+    }
+
+    /// Makes it have made that call, with this result.
+    pub(super) fn put_behind(&mut self, call: Call, value: u64) {
+        let saved = &mut self.context.mcontext;
+        let [result, ..] = &mut saved.regs;
+        (saved.pc, *result) = (call.ip, value);
     }
 
     /// Why the signal came. Source: Arm ARM, D24.2.40 (`ESR_ELx`).

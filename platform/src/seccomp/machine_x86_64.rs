@@ -9,6 +9,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::areas::Area;
 use super::layout;
+use super::race::Call;
 
 /// The convention of `syscall` in 64-bit mode: AUDIT_ARCH_X86_64.
 pub(super) const AUDIT_ARCH: u32 = 0xc000_003e;
@@ -17,6 +18,8 @@ pub(super) const SIGRETURN: u32 = arch::current::layout::NR_RT_SIGRETURN;
 /// From a thread's stack pointer in the stop to its ucontext.
 pub(super) const SP_FROM_UC: u64 = 0;
 
+/// Length of the instruction of a system call, by any convention.
+const CALL_LEN: u64 = 2;
 /// Slot in a data area: the GS base.
 pub(super) const GS: usize = 8;
 /// In a data area: answers that the sentry has left, eight bytes for each call below 512: the
@@ -90,6 +93,17 @@ impl Saved {
     /// The instruction pointer alone.
     pub(super) fn ip(&self) -> Addr {
         Addr(self.0.mcontext.rip)
+    }
+
+    /// Whether the thread is about to make this call.
+    pub(super) fn is_before(&self, call: Call) -> bool {
+        let saved = &self.0.mcontext;
+        low32(saved.rax) == call.nr && saved.rip == call.ip.wrapping_sub(CALL_LEN)
+    }
+
+    /// Makes it have made that call, with this result.
+    pub(super) fn put_behind(&mut self, call: Call, value: u64) {
+        (self.0.mcontext.rip, self.0.mcontext.rax) = (call.ip, value);
     }
 
     /// Why the signal came.

@@ -73,6 +73,7 @@ mod machine;
 )]
 mod mailbox;
 mod mapper;
+mod race;
 mod shared;
 mod space;
 mod spin;

@@ -9,10 +9,11 @@ use arch::abi::{Addr, Errno};
 
 use super::areas::Area;
 use super::code::Point;
-use super::kick::Thread;
+use super::kick::{Kick, Thread};
 use super::layout::AREA;
 use super::machine::{self, Saved};
 use super::mapper::thread_ops;
+use super::race::Race;
 use super::shared::{AREAS_NR, LISTENER_NR, Shared};
 use super::space::Space;
 use super::{fixes, mailbox};
@@ -49,6 +50,7 @@ pub(super) struct StubThread {
     /// The address of its area.
     pub(super) base: u64,
     pub(super) place: Place,
+    race: Race,
 }
 
 /// The canonical stop: waiting in `rt_sigreturn` with everything in a frame.
@@ -142,6 +144,7 @@ pub(super) fn make(space: &Space) -> Result<(StubThread, Report), PlatformError>
         base: area.address(place),
         area,
         place,
+        race: Race::new(),
     };
     let report = thread.first_report();
     match report {
@@ -183,9 +186,22 @@ fn start(space: &Space, area: &Area, is_mapped: bool) -> Result<(i32, Listener),
 impl StubThread {
     /// The next thing that the thread does; `None`: it has ended.
     pub(super) fn next(&self) -> Result<Option<Notification>, PlatformError> {
-        self.listener
-            .receive()
-            .map_err(refused("waiting for a stub thread"))
+        let next = self.listener.receive();
+        let next = next.map_err(refused("waiting for a stub thread"))?;
+        if let Some(notification) = &next {
+            self.race.heard(notification);
+        }
+        Ok(next)
+    }
+
+    /// Answers the call of the program's that it waits in.
+    pub(super) fn answer(&self, kick: &Kick, id: u64, value: u64) -> Result<(), PlatformError> {
+        let send = || self.listener.answer(id, value);
+        match self.race.answer(kick, send, value) {
+            Ok(()) => Ok(()),
+            Err(Errno::ENOENT) => Err(dead("it was killed")),
+            Err(errno) => Err(refused("answering a stub thread")(errno)),
+        }
     }
 
     /// The same, if it comes soon; else the thread does not obey.
@@ -227,7 +243,10 @@ impl StubThread {
     /// The frame whose ucontext is said to be at the stub's address `uc`.
     pub(super) fn frame(&self, uc: u64) -> Option<Frame> {
         let at = self.area.offset_of(self.place, Addr(uc)).ok()?;
-        let saved = Saved::read(&self.area, at).ok()?;
+        let mut saved = Saved::read(&self.area, at).ok()?;
+        if self.race.mend(&mut saved) {
+            saved.write(&self.area, at).ok()?;
+        }
         Some(Frame { at, saved })
     }
 

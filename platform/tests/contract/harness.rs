@@ -38,9 +38,24 @@ fn on_stubs(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     on_seccomp(test);
 }
 
+/// Whether a platform is to be tested: all are, or those that `RINGFENCE_PLATFORMS` names.
+fn is_wanted(name: &str) -> bool {
+    let Ok(names) = std::env::var("RINGFENCE_PLATFORMS") else {
+        return true;
+    };
+    let wanted = names.split(',').any(|one| one == name);
+    if !wanted {
+        eprintln!("skipped: {name}: not asked for");
+    }
+    wanted
+}
+
 /// User notification, where this host has it: with no fast way, with all as they are worth
 /// it, and with all whenever they can be taken.
 fn on_seccomp(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    if !is_wanted("seccomp") {
+        return;
+    }
     let plain = Options {
         fast: Fast::empty(),
         ..Options::default()
@@ -61,6 +76,9 @@ fn on_seccomp(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
 
 /// ptrace, in each way it can run.
 fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    if !is_wanted("ptrace") {
+        return;
+    }
     for nullify in [Nullify::Sysemu, Nullify::Getpid] {
         let memory = MemoryFile::create(64 << 20).unwrap();
         let platform = Ptrace::start(&memory, ptrace::Options { nullify }).unwrap();
@@ -70,6 +88,9 @@ fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
 
 /// KVM, where this host has it.
 fn on_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    if !is_wanted("kvm") {
+        return;
+    }
     let memory = MemoryFile::create(64 << 20).unwrap();
     match platform::kvm::Kvm::start(&memory) {
         Ok(platform) => test(platform, memory),

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arch::abi::Addr;
 use platform::Exit;
 
 use super::code;
-use super::harness::{CODE, Random, call, next_call, with_guest};
+use super::harness::{CODE, Guest, Random, call, next_call, with_guest};
+use super::stubs::children_of;
 
 #[test]
 fn before_the_first_switch() {
@@ -109,6 +110,103 @@ fn random_interrupts_lose_and_double_nothing() {
             done.store(true, Ordering::Relaxed);
         });
         assert!(seen > 0, "no interrupt of {sent:?} arrived");
+    });
+}
+
+/// How long threads count under interrupts, in milliseconds for each number of threads;
+/// `RINGFENCE_INTERRUPTS` says otherwise.
+fn duration() -> Duration {
+    let told = std::env::var("RINGFENCE_INTERRUPTS").ok();
+    let told = told.and_then(|text| text.parse().ok());
+    Duration::from_millis(told.unwrap_or(200))
+}
+
+/// Moves a stub's thread to another core: calls then overlap with their answers.
+fn move_one(random: &mut Random) {
+    let stubs = children_of(std::process::id());
+    let tasks = stubs.iter().flat_map(|pid| {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+        tasks.into_iter().flatten().flatten()
+    });
+    let tasks: Vec<i32> = tasks
+        .filter_map(|task| task.file_name().to_str()?.parse().ok())
+        .collect();
+    let pick = random.next() % u64::try_from(tasks.len()).unwrap().max(1);
+    let Some(&task) = tasks.get(usize::try_from(pick).unwrap()) else {
+        return;
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let core = usize::try_from(random.next()).unwrap() % cores;
+    let mask = 1_u64 << (core % 64);
+    // SAFETY: a live mask of the given size. It fails for what has ended.
+    unsafe { libc::sched_setaffinity(task, 8, (&raw const mask).cast()) };
+}
+
+/// One thread counts in calls while another interrupts it, until `end`; how many of both.
+fn count_until(guest: &Guest, end: Instant, seed: u64) -> (u64, u64) {
+    let mut context = guest.context_with(&[0, 0]);
+    let interrupter = context.interrupter();
+    let done = AtomicBool::new(false);
+    let (mut calls, mut seen) = (0_u64, 0_u64);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new(seed);
+            while !done.load(Ordering::Relaxed) {
+                interrupter.interrupt();
+                match random.next() % 64 {
+                    0 => move_one(&mut random),
+                    1..16 => std::thread::sleep(Duration::from_micros(random.next() % 100)),
+                    _ => {}
+                }
+                for _ in 0..random.next() % 3000 {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        while Instant::now() < end {
+            match context.switch().unwrap() {
+                Exit::Interrupted => {
+                    seen += 1;
+                    // Looked at now and then: that has ways of its own. The next call may
+                    // have been counted, as that comes first.
+                    if seen.is_multiple_of(3) {
+                        let count = context.regs().unwrap().syscall_args()[1];
+                        assert!((calls..=calls + 1).contains(&count), "{count}, {calls}");
+                    }
+                }
+                exit => {
+                    calls += 1;
+                    let (nr, args) = call(exit);
+                    assert_eq!(args[1], calls, "after {seen} interrupts");
+                    assert!(nr == 39 || nr == 172);
+                    if calls.is_multiple_of(5) {
+                        assert_eq!(context.regs().unwrap().syscall_args()[1], calls);
+                    }
+                    context.answer(calls);
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    (calls, seen)
+}
+
+#[test]
+fn counting_threads_under_interrupts_on_all_cores() {
+    with_guest(code::count(), |guest| {
+        for threads in [1_u64, 2, 4] {
+            let end = Instant::now() + duration();
+            let (calls, seen) = std::thread::scope(|scope| {
+                let counting: Vec<_> = (0..threads)
+                    .map(|n| scope.spawn(move || count_until(guest, end, 1 + n)))
+                    .collect();
+                let counted = counting.into_iter().map(|thread| thread.join().unwrap());
+                counted.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+            });
+            let name = guest.platform.name();
+            eprintln!("{name}, {threads} threads: {calls} calls, {seen} interrupts");
+            assert!(calls > 0);
+        }
     });
 }
 
