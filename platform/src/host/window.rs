@@ -9,6 +9,7 @@ use arch::abi::Errno;
 use arch::abi::num::{u64_of, usize_of};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
+use super::errors::check_int;
 use super::{HostRule, from_nix, rule};
 
 /// Rules of this file.
@@ -96,6 +97,25 @@ impl Window {
         self.place(at, len)?;
         // SAFETY: [window] a part of this window; contents are never referred to.
         unsafe { madvise(place.cast(), len, MmapAdvise::MADV_DONTNEED) }.map_err(from_nix)
+    }
+
+    /// From byte `at` on, `len` bytes may be had in huge pages: MADV_HUGEPAGE. `EINVAL` if
+    /// the host has none.
+    pub(crate) fn prefer_huge_pages(&self, at: u64, len: usize) -> Result<(), Errno> {
+        self.advise(at, len, libc::MADV_HUGEPAGE)
+    }
+
+    /// Has the host bring in `len` bytes from `at` on, as if they were written to:
+    /// MADV_POPULATE_WRITE. `EINVAL` before Linux 5.14, `ENOMEM`.
+    pub(crate) fn populate(&self, at: u64, len: usize) -> Result<(), Errno> {
+        self.advise(at, len, libc::MADV_POPULATE_WRITE)
+    }
+
+    /// madvise(2) with an advice that changes no contents.
+    fn advise(&self, at: u64, len: usize, advice: i32) -> Result<(), Errno> {
+        self.place(at, len)?;
+        // SAFETY: [window] a part of this window.
+        check_int(unsafe { libc::madvise(self.at(usize_of(at)).cast(), len, advice) }).map(drop)
     }
 
     /// The address of byte `at`, if `len` bytes from there on lie inside.

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+/// Extents that are tried for an aligned place before one that holds it anyhow.
+const TRIES: usize = 8;
+
 /// Disjoint, coalesced ranges of frame numbers.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
@@ -66,6 +69,19 @@ impl Extents {
         self.take_at(start, pages).then_some(start)
     }
 
+    /// Takes `pages` frames from a place that is a multiple of `align` on.
+    pub(super) fn take_aligned(&mut self, pages: u64, align: u64) -> Option<u64> {
+        let fit = |&(len, start): &(u64, u64)| {
+            let place = start.checked_next_multiple_of(align)?;
+            (place.checked_add(pages)? <= start.checked_add(len)?).then_some(place)
+        };
+        let roomy = pages.saturating_add(align);
+        let tight = self.by_size.range((pages, 0)..(roomy, 0));
+        let place = tight.take(TRIES).find_map(fit);
+        let place = place.or_else(|| self.by_size.range((roomy, 0)..).next().and_then(fit))?;
+        self.take_at(place, pages).then_some(place)
+    }
+
     /// Empties the set.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Range<u64>> + use<> {
         self.total = 0;
@@ -101,6 +117,7 @@ mod tests {
         Insert(u64, u64),
         At(u64, u64),
         Best(u64),
+        Aligned(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -108,6 +125,7 @@ mod tests {
             (0..64_u64, 1..12_u64).prop_map(|(a, b)| Step::Insert(a, b)),
             (0..64_u64, 1..8_u64).prop_map(|(a, b)| Step::At(a, b)),
             (1..12_u64).prop_map(Step::Best),
+            (1..12_u64).prop_map(Step::Aligned),
         ]
     }
 
@@ -151,6 +169,16 @@ mod tests {
                             // The whole run it came from had the least sufficient length.
                             let run = (start..).take_while(|frame| model.contains(frame)).count();
                             prop_assert_eq!(u64::try_from(run).unwrap(), fit);
+                            model.retain(|frame| !(start..start + len).contains(frame));
+                        }
+                    }
+                    Step::Aligned(len) => {
+                        let all = |start: u64| (start..start + len).all(|f| model.contains(&f));
+                        let surely = runs(&model).into_iter().any(|run| run >= len + 4);
+                        let taken = extents.take_aligned(len, 4);
+                        prop_assert!(taken.is_some() || !surely);
+                        if let Some(start) = taken {
+                            prop_assert!(start.is_multiple_of(4) && all(start));
                             model.retain(|frame| !(start..start + len).contains(frame));
                         }
                     }

@@ -35,7 +35,18 @@ const PLACE_FACTOR: u64 = 2;
 /// No sandbox has more memory than this (16 TiB).
 const MAX_LIMIT: u64 = 1 << 44;
 
+/// Bytes of a huge page, on both architectures with small pages of 4 KiB.
+pub const HUGE_PAGE: u64 = 2 << 20;
+
+/// Frames of a huge page.
+const HUGE: u64 = HUGE_PAGE / PAGE_SIZE;
+
 /// One file that holds all of a sandbox's anonymous and cached memory.
+///
+/// Where the host has huge pages for files, the upper part of the file is for memory that
+/// is used in whole ones: the host hands such a page out in a fraction of the time that it
+/// needs for the small ones in it, and a program takes one fault for it. The lower part
+/// stays with small pages, so that a sandbox that uses little also has little.
 #[derive(Debug)]
 pub struct MemoryFile {
     file: OwnedFd,
@@ -43,19 +54,30 @@ pub struct MemoryFile {
     counts: Counts,
     /// Frames that may be handed out at the same time.
     limit: u64,
+    /// The first frame of the upper part; where there is none, the file's end.
+    huge: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Never used, or given back to the host: reads as zero.
-    clean: Extents,
-    /// Freed, with old contents.
-    dirty: Extents,
+    /// On small pages.
+    small: Area,
+    /// On huge pages.
+    huge: Area,
     /// Frames handed out.
     used: u64,
     /// The file's length in frames.
     size: u64,
+}
+
+/// What is free of a part of the file.
+#[derive(Debug, Default)]
+struct Area {
+    /// Never used, or given back to the host: reads as zero.
+    clean: Extents,
+    /// Freed, with old contents.
+    dirty: Extents,
 }
 
 /// What a memory file holds, in bytes.
@@ -70,30 +92,51 @@ pub struct Usage {
 }
 
 impl MemoryFile {
-    /// An empty file that will hand out at most `limit` bytes (rounded up to pages).
+    /// An empty file that will hand out at most `limit` bytes (rounded up to pages), all
+    /// of them on small pages.
     /// To be called before confinement; installs the fault handler of the copies.
     pub fn create(limit: u64) -> Result<Arc<Self>, PlatformError> {
-        let refused = |what| move |errno| PlatformError::Host { what, errno };
-        copy::install().map_err(refused("cannot install the fault handler"))?;
-        let limit = limit.min(MAX_LIMIT).div_ceil(PAGE_SIZE).max(1);
-        let places = limit.saturating_mul(PLACE_FACTOR);
         let file = host::memfd_create(c"ringfence-memory")
             .map_err(refused("cannot create the memory file"))?;
+        Self::on(file, limit, Pages::Small)
+    }
+
+    /// The same on `file`, which is empty and the caller's alone:
+    /// [`huge_page_file`](host::setup::huge_page_file).
+    pub fn create_huge(file: OwnedFd, limit: u64) -> Result<Arc<Self>, PlatformError> {
+        Self::on(file, limit, Pages::Huge)
+    }
+
+    fn on(file: OwnedFd, limit: u64, pages: Pages) -> Result<Arc<Self>, PlatformError> {
+        copy::install().map_err(refused("cannot install the fault handler"))?;
+        let limit = limit.min(MAX_LIMIT).div_ceil(PAGE_SIZE).max(1);
+        let small = limit.saturating_mul(PLACE_FACTOR);
+        // A huge page lies between the parts, so that no run reaches from one into the other.
+        let huge = small.next_multiple_of(HUGE).saturating_add(HUGE);
+        let (huge, places) = match pages {
+            Pages::Small => (small, small),
+            Pages::Huge => (huge, huge.saturating_add(small / HUGE * HUGE)),
+        };
         let len = NonZeroUsize::new(usize_of(places.saturating_mul(PAGE_SIZE)))
             .ok_or(Errno::EINVAL)
             .map_err(refused("memory limit"))?;
         let window = Window::shared(file.as_fd(), len)
             .map_err(refused("cannot reserve addresses for the memory file"))?;
-        let mut clean = Extents::default();
-        clean.insert(0..places);
+        if huge < places {
+            let len = usize_of(places.saturating_sub(huge).saturating_mul(PAGE_SIZE));
+            window
+                .prefer_huge_pages(huge.saturating_mul(PAGE_SIZE), len)
+                .map_err(refused("cannot use huge pages"))?;
+        }
         Ok(Arc::new(Self {
             file,
             window,
             counts: Counts::new(places),
             limit,
+            huge,
             state: Mutex::new(State {
-                clean,
-                dirty: Extents::default(),
+                small: Area::new(0..small),
+                huge: Area::new(huge..places),
                 used: 0,
                 size: 0,
             }),
@@ -110,12 +153,38 @@ impl MemoryFile {
         let near = near
             .filter(|offset| offset.is_multiple_of(PAGE_SIZE))
             .map(|offset| offset / PAGE_SIZE);
-        let (first, contents) = self.place(pages, near)?;
+        let (first, contents) = self.place(pages, |state| state.small.find(pages, near))?;
         let frames = first..first.saturating_add(pages);
         self.counts.increment(frames.clone());
         let run = FrameRun::adopt(Arc::clone(self), frames.clone());
         if contents == Contents::Old {
             self.clear(&run, frames)?;
+        }
+        Ok(run)
+    }
+
+    /// One huge page's frames, zeroed, which the host has brought in already if it could.
+    /// `near`: byte offset at which it would best lie. `ENOMEM` at the limit, or if there
+    /// are no huge pages.
+    pub fn allocate_huge(self: &Arc<Self>, near: Option<u64>) -> Result<FrameRun, Errno> {
+        let near = near
+            .filter(|offset| offset.is_multiple_of(HUGE_PAGE))
+            .map(|offset| offset / PAGE_SIZE);
+        if self.huge >= u64_of(self.window.len()) / PAGE_SIZE {
+            return Err(Errno::ENOMEM);
+        }
+        let (first, contents) = self.place(HUGE, |state| state.huge.find_huge(near))?;
+        let frames = first..first.saturating_add(HUGE);
+        self.counts.increment(frames.clone());
+        let run = FrameRun::adopt(Arc::clone(self), frames.clone());
+        let bytes = usize_of(HUGE_PAGE);
+        let cleared = contents == Contents::Old && run.zero(0, bytes) == bytes;
+        if !cleared {
+            if contents == Contents::Old {
+                self.punch(&frames)?;
+            }
+            // Without: it comes with the first touch, in the pages that the host then has.
+            let _ = self.window.populate(run.offset(), bytes);
         }
         Ok(run)
     }
@@ -126,41 +195,61 @@ impl MemoryFile {
         Usage {
             used: state.used.saturating_mul(PAGE_SIZE),
             limit: self.limit.saturating_mul(PAGE_SIZE),
-            cached: state.dirty.total().saturating_mul(PAGE_SIZE),
+            cached: state.dirty().saturating_mul(PAGE_SIZE),
         }
     }
 
     /// Gives all freed frames back to the host.
     pub fn trim(&self) {
-        let freed: Vec<_> = lock(&self.state).dirty.drain().collect();
+        let freed: Vec<_> = {
+            let mut state = lock(&self.state);
+            let small = state.small.dirty.drain();
+            small.chain(state.huge.dirty.drain()).collect()
+        };
         for frames in freed {
             let clean = self.punch(&frames).is_ok();
             let mut state = lock(&self.state);
+            let area = self.area(&mut state, &frames);
             if clean {
-                state.clean.insert(frames);
+                area.clean.insert(frames);
             } else {
-                state.dirty.insert(frames);
+                area.dirty.insert(frames);
             }
         }
     }
 
-    /// Takes frames out of the free sets and makes sure that the file holds them.
-    fn place(&self, pages: u64, near: Option<u64>) -> Result<(u64, Contents), Errno> {
+    /// The part of the file that `frames` are of.
+    fn area<'a>(&self, state: &'a mut State, frames: &Range<u64>) -> &'a mut Area {
+        if frames.start < self.huge {
+            &mut state.small
+        } else {
+            &mut state.huge
+        }
+    }
+
+    /// Takes frames out of the free sets by `find` and makes sure that the file holds them.
+    fn place(
+        &self,
+        pages: u64,
+        find: impl Fn(&mut State) -> Option<(u64, Contents)>,
+    ) -> Result<(u64, Contents), Errno> {
         let mut state = lock(&self.state);
         state.check_limit(pages, self.limit)?;
-        let mut found = state.find(pages, near);
-        if found.is_none() && state.dirty.total() > 0 {
+        let mut found = find(&mut state);
+        if found.is_none() && state.dirty() > 0 {
             drop(state);
             self.trim();
             state = lock(&self.state);
             // Others may have been quicker meanwhile.
             state.check_limit(pages, self.limit)?;
-            found = state.find(pages, near);
+            found = find(&mut state);
         }
         let (first, contents) = found.ok_or(Errno::ENOMEM)?;
         let end = first.saturating_add(pages);
         if let Err(errno) = state.grow(self.file.as_fd(), end, &self.window) {
-            state.clean.insert(first..end);
+            self.area(&mut state, &(first..end))
+                .clean
+                .insert(first..end);
             return Err(errno);
         }
         state.used = state.used.saturating_add(pages);
@@ -199,8 +288,8 @@ impl MemoryFile {
             state.used = state
                 .used
                 .saturating_sub(freed.end.saturating_sub(freed.start));
-            state.dirty.insert(freed);
-            cached = state.dirty.total();
+            self.area(&mut state, &freed).dirty.insert(freed);
+            cached = state.dirty();
         });
         if cached > DIRTY_MAX {
             self.trim();
@@ -233,6 +322,17 @@ impl MemoryFile {
     }
 }
 
+fn refused(what: &'static str) -> impl FnOnce(Errno) -> PlatformError {
+    move |errno| PlatformError::Host { what, errno }
+}
+
+/// Which pages a file may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pages {
+    Small,
+    Huge,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Contents {
     Zero,
@@ -249,6 +349,49 @@ impl State {
         Ok(())
     }
 
+    /// Frames that are freed but not given back.
+    fn dirty(&self) -> u64 {
+        self.small
+            .dirty
+            .total()
+            .saturating_add(self.huge.dirty.total())
+    }
+
+    /// Makes the file at least `end` frames long.
+    fn grow(&mut self, file: BorrowedFd<'_>, end: u64, window: &Window) -> Result<(), Errno> {
+        if end <= self.size {
+            return Ok(());
+        }
+        let most = u64_of(window.len()) / PAGE_SIZE;
+        let size = end.next_multiple_of(GROW).min(most);
+        host::ftruncate(file, size.saturating_mul(PAGE_SIZE))?;
+        self.size = size;
+        Ok(())
+    }
+}
+
+impl Area {
+    fn new(frames: Range<u64>) -> Self {
+        let mut area = Self::default();
+        area.clean.insert(frames);
+        area
+    }
+
+    /// A huge page's frames.
+    fn find_huge(&mut self, near: Option<u64>) -> Option<(u64, Contents)> {
+        if let Some(near) = near
+            && self.clean.take_at(near, HUGE)
+        {
+            return Some((near, Contents::Zero));
+        }
+        if let Some(first) = self.dirty.take_aligned(HUGE, HUGE) {
+            return Some((first, Contents::Old));
+        }
+        let first = self.clean.take_aligned(HUGE, HUGE)?;
+        Some((first, Contents::Zero))
+    }
+
+    /// A run of frames.
     fn find(&mut self, pages: u64, near: Option<u64>) -> Option<(u64, Contents)> {
         if let Some(near) = near {
             if self.dirty.take_at(near, pages) {
@@ -265,18 +408,6 @@ impl State {
         }
         let first = self.clean.take_best(pages)?;
         Some((first, Contents::Zero))
-    }
-
-    /// Makes the file at least `end` frames long.
-    fn grow(&mut self, file: BorrowedFd<'_>, end: u64, window: &Window) -> Result<(), Errno> {
-        if end <= self.size {
-            return Ok(());
-        }
-        let most = u64_of(window.len()) / PAGE_SIZE;
-        let size = end.next_multiple_of(GROW).min(most);
-        host::ftruncate(file, size.saturating_mul(PAGE_SIZE))?;
-        self.size = size;
-        Ok(())
     }
 }
 

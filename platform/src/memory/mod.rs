@@ -16,7 +16,7 @@ mod extents;
 mod file;
 mod frames;
 
-pub use file::{MemoryFile, Usage};
+pub use file::{HUGE_PAGE, MemoryFile, Usage};
 pub use frames::FrameRun;
 
 #[cfg(test)]

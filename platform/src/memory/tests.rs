@@ -43,6 +43,54 @@ fn the_limit_holds_and_comes_back() {
     assert_eq!(file.allocate(u64::MAX, None).unwrap_err(), Errno::ENOMEM);
 }
 
+fn with_huge_pages(limit: u64) -> Arc<MemoryFile> {
+    let file = crate::host::memfd_create(c"test").unwrap();
+    MemoryFile::create_huge(file, limit).unwrap()
+}
+
+#[test]
+fn huge_pages_are_whole_and_zero() {
+    let file = with_huge_pages(8 * HUGE_PAGE);
+    let small = file.allocate(1, None).unwrap();
+    let first = file.allocate_huge(Some(small.offset())).unwrap();
+    let second = file
+        .allocate_huge(Some(first.offset() + HUGE_PAGE))
+        .unwrap();
+    assert_eq!(second.offset(), first.offset() + HUGE_PAGE);
+    for run in [first, second] {
+        assert!(run.offset().is_multiple_of(HUGE_PAGE));
+        assert_eq!(run.len(), HUGE_PAGE);
+        assert!(all(&run).iter().all(|&b| b == 0));
+        run.write(0, &vec![1; usize::try_from(HUGE_PAGE).unwrap()]);
+    }
+    // What was freed in pieces is not handed out as small pages.
+    assert_eq!(file.usage().cached, 2 * HUGE_PAGE);
+    let next = file.allocate(1, None).unwrap();
+    assert_eq!(next.offset(), small.offset() + PAGE_SIZE);
+    let again = file.allocate_huge(None).unwrap();
+    assert_eq!(file.usage().cached, HUGE_PAGE);
+    assert!(all(&again).iter().all(|&b| b == 0));
+}
+
+#[test]
+fn huge_pages_count_and_come_back() {
+    let file = with_huge_pages(3 * HUGE_PAGE + MIB);
+    let mut runs: Vec<_> = (0..3).map(|_| file.allocate_huge(None).unwrap()).collect();
+    assert_eq!(file.allocate_huge(None).unwrap_err(), Errno::ENOMEM);
+    // A page of one that is in use holds the whole place.
+    let last = runs.pop().unwrap();
+    let page = last.slice(7, 1);
+    drop(last);
+    assert_eq!(file.usage().used, 2 * HUGE_PAGE + PAGE_SIZE);
+    let other = file.allocate_huge(None).unwrap();
+    assert!(runs.iter().all(|run| run.offset() != other.offset()));
+    assert_ne!(other.offset(), page.offset() - 7 * PAGE_SIZE);
+    file.trim();
+    assert_eq!(file.usage().cached, 0);
+    let none = MemoryFile::create(8 * HUGE_PAGE).unwrap();
+    assert_eq!(none.allocate_huge(None).unwrap_err(), Errno::ENOMEM);
+}
+
 #[test]
 fn near_continues_a_neighbour() {
     let file = MemoryFile::create(MIB).unwrap();

@@ -141,6 +141,20 @@ fn memory(plan: &Plan, log: &Log) -> Result<Arc<MemoryFile>, Failure> {
         }
     };
     log.info(&format!("memory limit {limit} bytes"));
+    if plan.namespaces.contains(Namespaces::MOUNT) {
+        let made = setup::huge_page_file()
+            .map_err(|errno| errno.to_string())
+            .and_then(|file| {
+                MemoryFile::create_huge(file, limit).map_err(|error| error.to_string())
+            });
+        match made {
+            Ok(memory) => {
+                log.info("memory in huge pages where that is possible");
+                return Ok(memory);
+            }
+            Err(why) => log.info(&format!("no memory in huge pages: {why}")),
+        }
+    }
     MemoryFile::create(limit).map_err(|error| failed(&error))
 }
 

@@ -1,12 +1,13 @@
 //! Faults: from an address and a kind of access to a mapping or a signal.
 
 use arch::abi::{Addr, PAGE_SIZE};
+use platform::memory::HUGE_PAGE;
 use platform::{Access, Fill, Prot};
 
 use crate::mm::Edit;
 use crate::resident::Run;
-use crate::span::{Span, block, bytes, common, span};
-use crate::vma::{Vma, allows};
+use crate::span::{Span, align_down, block, bytes, common, span};
+use crate::vma::{Vma, VmaFlags, allows};
 use crate::{MapFault, Mm};
 
 /// Why an access cannot be made good.
@@ -35,7 +36,7 @@ impl From<MapFault> for Fault {
 pub(crate) const AROUND: u64 = bytes(16);
 
 /// Bytes that a fault brings in at most while faults come in order.
-pub(crate) const AHEAD_MAX: u64 = 2 << 20;
+pub(crate) const AHEAD_MAX: u64 = HUGE_PAGE;
 
 /// Private writable mappings of frozen files up to this size are copied at the first touch.
 const EAGER_COPY: u64 = bytes(32);
@@ -107,7 +108,7 @@ impl Edit<'_> {
         let Some(vma) = self.state.vmas.find(page) else {
             return span(page, PAGE_SIZE);
         };
-        let (extent, mut ahead) = (vma.span.clone(), vma.ahead);
+        let (extent, mut ahead, hint) = (vma.span.clone(), vma.ahead, vma.flags);
         // The next page, or the one behind it: every other page is in order, too.
         let in_order = page
             .checked_sub(ahead.next)
@@ -120,7 +121,17 @@ impl Edit<'_> {
         let mut window = block(page, AROUND);
         window.end = window.end.max(page.saturating_add(ahead.len));
         if ahead.len > AROUND {
-            window.end = crate::span::align_down(window.end, AROUND);
+            // Then from a huge page's start to its end, too.
+            let step = if ahead.len == AHEAD_MAX {
+                AHEAD_MAX
+            } else {
+                AROUND
+            };
+            window.end = align_down(window.end, step);
+        }
+        let huge = block(page, HUGE_PAGE);
+        if hint.contains(VmaFlags::HUGE) && common(&huge, &extent) == huge {
+            window = huge;
         }
         let window = common(&window, &extent);
         ahead.next = window.end;

@@ -1,14 +1,14 @@
 //! Bringing pages in: zeros, a file's own pages, private copies.
 
 use arch::abi::{PAGE_SIZE, num};
-use platform::memory::FrameRun;
+use platform::memory::{FrameRun, HUGE_PAGE};
 use platform::{Access, Prot};
 
 use crate::fault::{AROUND, Fault};
 use crate::mm::Edit;
 use crate::resident::Run;
 use crate::span::{Span, block, common, len_of, pages, span};
-use crate::vma::{FileBacking, Vma};
+use crate::vma::{FileBacking, Vma, VmaFlags};
 use crate::{MapFault, Pages};
 
 /// A file's own host pages cost nothing to show: this much at once.
@@ -47,7 +47,7 @@ impl Edit<'_> {
         access: Access,
     ) -> Result<(), Fault> {
         let Some(file) = vma.file() else {
-            return self.populate_anonymous(page, &hole);
+            return self.populate_anonymous(vma, page, &hole);
         };
         let want = if vma.is_shared() && vma.prot.contains(Prot::WRITE) {
             Access::Write
@@ -59,9 +59,14 @@ impl Edit<'_> {
         self.populate_file(vma, file, page, &hole, want)
     }
 
-    fn populate_anonymous(&mut self, page: u64, hole: &Span) -> Result<(), Fault> {
-        let near = self.near(hole.start, Neighbour::Any);
-        let (at, frames) = self.allocate(page, hole, near)?;
+    fn populate_anonymous(&mut self, vma: &Vma, page: u64, hole: &Span) -> Result<(), Fault> {
+        let (at, frames) = match self.allocate_huge(vma, page, hole) {
+            Some(huge) => huge,
+            None => {
+                let near = self.near(hole.start, Neighbour::Any);
+                self.allocate(page, hole, near)?
+            }
+        };
         self.state.resident.put(
             at,
             Run {
@@ -72,6 +77,17 @@ impl Edit<'_> {
             },
         );
         Ok(())
+    }
+
+    /// A huge page for the block around `page`, if `hole` has all of it; and where it goes.
+    fn allocate_huge(&self, vma: &Vma, page: u64, hole: &Span) -> Option<(u64, FrameRun)> {
+        let place = block(page, HUGE_PAGE);
+        if common(&place, hole) != place || vma.flags.contains(VmaFlags::NO_HUGE) {
+            return None;
+        }
+        let near = self.near(place.start, Neighbour::Any);
+        let frames = self.mm.memory.allocate_huge(near).ok()?;
+        Some((place.start, frames))
     }
 
     /// Frames for all of `place`, or at the limit for `page` alone; and where they go.

@@ -11,7 +11,7 @@ pub mod seccomp;
 
 pub use capabilities::{drop_capabilities, no_new_privs};
 pub use job::{Stopped, in_foreground, is_job, stop};
-pub use mounts::{TreeAccess, clone_tree, empty_root, make_mounts_private};
+pub use mounts::{TreeAccess, clone_tree, empty_root, huge_page_file, make_mounts_private};
 pub use namespaces::{IdMaps, Namespaces, enter_check, parse_id_map};
 pub use process::{
     Exit, Forked, Sender, Signals, block_signals, close_from, current_groups, current_ids,

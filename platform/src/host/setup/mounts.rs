@@ -1,11 +1,13 @@
-//! Detached mount trees and the empty root: open_tree(2), mount_setattr(2),
-//! fsopen(2), pivot_root(2).
+//! Detached mount trees, the empty root and a file on huge pages: open_tree(2),
+//! mount_setattr(2), fsopen(2), pivot_root(2).
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use arch::abi::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
 
 use super::super::errors::{check_long, from_nix};
 
@@ -84,19 +86,9 @@ pub fn make_mounts_private() -> Result<(), Errno> {
 /// namespace, with nothing else mounted: pivot_root(2). To be called in a mount
 /// namespace of the process's own, after [`make_mounts_private`].
 pub fn empty_root() -> Result<(), Errno> {
-    let root = empty_tmpfs()?;
+    let root = tmpfs(&[(c"size", c"4096")])?;
     // Anywhere that exists will do: the old tree goes away with its mounts.
-    // SAFETY: [buffer] live C strings.
-    check_long(unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            root.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            c"/proc".as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH,
-        )
-    })?;
+    attach(&root, c"/proc")?;
     nix::unistd::fchdir(&root).map_err(from_nix)?;
     nix::unistd::pivot_root(c".", c".").map_err(from_nix)?;
     // The old root now lies on top of the new one.
@@ -111,12 +103,44 @@ pub fn empty_root() -> Result<(), Errno> {
     )
 }
 
+/// A file without a name that takes its memory in huge pages where a mapping of it asks
+/// for them: MADV_HUGEPAGE. To be called in a mount namespace of the process's own, before
+/// [`empty_root`]. `EINVAL` if the host's kernel knows no such files.
+pub fn huge_page_file() -> Result<OwnedFd, Errno> {
+    let tree = tmpfs(&[(c"huge", c"advise"), (c"size", c"0")])?;
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let file = openat(&tree, c".", flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(from_nix)?;
+    // The end of a mount that was attached nowhere keeps its owner waiting for all CPUs, for
+    // milliseconds where they are busy. This one goes away with the old root. Nobody sees it:
+    // paths start below it, at the root that this process has.
+    attach(&tree, c"/")?;
+    Ok(file)
+}
+
+/// Attaches a detached mount at `place`.
+fn attach(tree: &OwnedFd, place: &CStr) -> Result<(), Errno> {
+    // SAFETY: [buffer] live C strings.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            place.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    };
+    check_long(done).map(drop)
+}
+
 /// A new tmpfs with nothing in it, attached nowhere.
-fn empty_tmpfs() -> Result<OwnedFd, Errno> {
+fn tmpfs(options: &[(&CStr, &CStr)]) -> Result<OwnedFd, Errno> {
     // SAFETY: [buffer] a live C string.
     let context =
         own(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) })?;
-    configure(&context, FSCONFIG_SET_STRING, Some((c"size", c"4096")))?;
+    for option in options {
+        configure(&context, FSCONFIG_SET_STRING, Some(*option))?;
+    }
     configure(&context, FSCONFIG_CMD_CREATE, None)?;
     // SAFETY: no pointers.
     own(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })

@@ -208,7 +208,8 @@ pub(crate) fn layout() -> Layout {
 }
 
 pub(crate) fn memory(pages: u64) -> Arc<MemoryFile> {
-    MemoryFile::create(pages * PAGE_SIZE).unwrap()
+    let file = platform::host::memfd_create(c"test").unwrap();
+    MemoryFile::create_huge(file, pages * PAGE_SIZE).unwrap()
 }
 
 pub(crate) fn guest(memory: &Arc<MemoryFile>, cloning: Cloning) -> Guest {
@@ -250,7 +251,7 @@ impl Guest {
 
     /// Makes the access possible as a run of the program would: a fault on a page that
     /// is not mapped does not tell a store from a load.
-    fn translate(&self, at: u64, access: Access) -> Result<(Source, u64), Fault> {
+    pub(crate) fn translate(&self, at: u64, access: Access) -> Result<(Source, u64), Fault> {
         let page = at & !(PAGE_SIZE - 1);
         for _ in 0..4 {
             let seen = self.space().pages.lock().unwrap().get(&page).cloned();

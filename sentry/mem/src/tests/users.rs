@@ -7,9 +7,10 @@ use std::sync::Arc;
 use arch::abi::memory::{MapFlags, Prot as ProtFlags};
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 use platform::host::HostFile;
+use platform::memory::HUGE_PAGE;
 use platform::{Access, Prot};
 
-use super::fake::{Cloning, Guest, guest, memory};
+use super::fake::{Cloning, Guest, Source, guest, memory};
 use crate::fault::Fault;
 use crate::{
     FutexKey, FutexScope, MapFault, MapRequest, Mappable, Pages, UserMemory, UserPtr, UserStr,
@@ -67,6 +68,62 @@ fn copies_stop_at_the_first_byte_that_cannot_be() {
     assert_eq!(guest.mm.forced().copy_out(edge, &[2; 10]), Ok(10));
     assert_eq!(guest.load(base + PAGE_SIZE), Ok(2));
     assert_eq!(guest.store(base + PAGE_SIZE, 1), Err(Fault::NotAllowed));
+    guest.check();
+}
+
+#[test]
+fn huge_pages_come_to_who_asks_or_goes_in_order() {
+    use arch::abi::memory::{MADV_HUGEPAGE, MADV_NOHUGEPAGE};
+    let memory = memory(16 * HUGE_PAGE / PAGE_SIZE);
+    let guest = guest(&memory, Cloning::No);
+    let used = || memory.usage().used / PAGE_SIZE;
+    let aligned = |pages| map(&guest, pages).next_multiple_of(HUGE_PAGE);
+    let huge = HUGE_PAGE / PAGE_SIZE;
+
+    let asked = aligned(2 * huge);
+    guest
+        .mm
+        .advise(Addr(asked), HUGE_PAGE, MADV_HUGEPAGE)
+        .unwrap();
+    guest.store(asked + 5 * PAGE_SIZE, 1).unwrap();
+    assert_eq!(used(), huge);
+    guest.store(asked + HUGE_PAGE - PAGE_SIZE, 1).unwrap();
+    assert_eq!(used(), huge);
+    guest.mm.unmap(Addr(asked), HUGE_PAGE).unwrap();
+    assert_eq!(used(), 0);
+
+    // Here and there: small ones.
+    let sparse = aligned(4 * huge);
+    for block in 0..3 {
+        guest.store(sparse + block * HUGE_PAGE, 1).unwrap();
+    }
+    assert!(used() < 100, "{} pages", used());
+    guest.mm.unmap(Addr(sparse), 3 * HUGE_PAGE).unwrap();
+
+    let in_order = aligned(4 * huge);
+    for page in 0..2 * huge {
+        guest.store(in_order + page * PAGE_SIZE, 1).unwrap();
+    }
+    let offset = |at| match guest.translate(at, Access::Write) {
+        Ok((Source::Memory(offset), _)) => offset,
+        other => panic!("{other:?}"),
+    };
+    let second = in_order + HUGE_PAGE;
+    assert!(offset(second).is_multiple_of(HUGE_PAGE));
+    assert_eq!(
+        offset(second + 500 * PAGE_SIZE),
+        offset(second) + 500 * PAGE_SIZE
+    );
+    guest.check();
+    // Who wants none has none.
+    guest
+        .mm
+        .advise(Addr(second), 2 * HUGE_PAGE, MADV_NOHUGEPAGE)
+        .unwrap();
+    for page in huge..2 * huge {
+        guest.store(second + page * PAGE_SIZE, 1).unwrap();
+    }
+    assert!(offset(second + HUGE_PAGE) < offset(second));
     guest.check();
 }
 
