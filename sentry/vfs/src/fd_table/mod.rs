@@ -321,14 +321,20 @@ impl FdTable {
 
 impl Slots {
     /// The lowest free index from `least` on.
-    fn lowest_free(&self, least: usize) -> usize {
+    fn lowest_free(&mut self, least: usize) -> usize {
         let start = least.max(self.low);
-        self.list
+        let found = self
+            .list
             .iter()
             .enumerate()
             .skip(start)
             .find(|(_, slot)| matches!(slot, Slot::Free))
-            .map_or_else(|| self.list.len().max(start), |(index, _)| index)
+            .map_or_else(|| self.list.len().max(start), |(index, _)| index);
+        if start == self.low {
+            // Not again over what was looked at.
+            self.low = found;
+        }
+        found
     }
 
     /// Puts `slot` at `index` and gives what was there.
