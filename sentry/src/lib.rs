@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cpus;
 pub mod futex;
 pub mod kernel;
 pub mod loader;
@@ -15,6 +16,7 @@ pub mod procfs;
 mod seccomp;
 pub mod signal;
 pub mod syscalls;
+pub mod sysfs;
 pub mod task;
 pub mod time;
 pub mod trace;

@@ -4,14 +4,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use arch::abi::stat::SYSFS_MAGIC;
 use base::Errno;
 use fs::hostfs::{Access, Coherence, Descriptors, HostFs, Options};
 use fs::overlay::Overlay;
-use fs::pseudo::PseudoFs;
 use fs::{dev, tmpfs};
+use platform::host;
 use platform::memory::MemoryFile;
 use sentry::procfs::ProcFs;
+use sentry::sysfs;
 use vfs::{
     Caller, DeviceId, FileKind, FileSystem, Mount, MountFlags, MountNamespace, Path, Walk,
     WalkFlags, ops,
@@ -88,7 +88,8 @@ impl Builder<'_> {
     }
 
     fn sys(&self, mounts: &MountNamespace) -> Result<(), Errno> {
-        let sys = PseudoFs::new("sysfs", SYSFS_MAGIC.cast_unsigned(), device::SYS);
+        let cpus = host::affinity(0).unwrap_or(host::CpuSet::one(0));
+        let sys = sysfs::file_system(device::SYS, &cpus);
         let flags =
             MountFlags::READ_ONLY | MountFlags::NO_SUID | MountFlags::NO_DEV | MountFlags::NO_EXEC;
         self.mount(mounts, sys, b"/sys", flags, b"sysfs")

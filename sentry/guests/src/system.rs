@@ -6,7 +6,7 @@ use crate::support::*;
 pub const CASES: &[&[Case]] = &[ALL];
 
 crate::cases!(ALL "system":
-    uname_fields, sysinfo_fields, getrandom_fills, getcpu_is_in_mask, affinity_roundtrip, affinity_holds, affinity_of_another_thread, affinity_errors, yield_and_priorities, limits_roundtrip, limits_errors, prlimit_of_child,
+    uname_fields, sysinfo_fields, getrandom_fills, getcpu_is_in_mask, affinity_roundtrip, cpus_in_sys, affinity_holds, affinity_of_another_thread, affinity_errors, yield_and_priorities, limits_roundtrip, limits_errors, prlimit_of_child,
     personality_reads, sethostname_rules, unknown_calls_are_enosys, proc_cpuinfo_and_meminfo, proc_sys_values, scheduler_queries, sysconf_values, getpriority_rules, rseq_or_enosys,
     syscall_numbers_are_bounded, hostname_in_proc, ioprio_or_einval, nofile_limit_is_enforced, process_limit_is_enforced, seccomp_filter_or_einval,
     privileged_calls_are_refused, restart_syscall_has_nothing_to_restart, protection_key_of_no_protection,
@@ -122,6 +122,32 @@ unsafe fn affinity_roundtrip() {
         &raw const mask,
     ));
     eq(CPU_COUNT(&own_mask()), count);
+}
+
+unsafe fn cpus_in_sys() {
+    const CPUS: &str = "/sys/devices/system/cpu";
+    let online = slurp(&format!("{CPUS}/online"));
+    let mut listed = std::collections::BTreeSet::new();
+    for range in online.trim_end().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        listed.extend(first.parse::<usize>().unwrap()..=last.parse().unwrap());
+    }
+    eq(listed.len() as i64, sysconf(_SC_NPROCESSORS_ONLN));
+    let mask = own_mask();
+    for cpu in (0..1024).filter(|i| CPU_ISSET(*i, &mask)) {
+        check(listed.contains(&cpu), "one may run on those online only");
+        let siblings = slurp(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"));
+        let itself = cpu.to_string();
+        check(
+            siblings.trim_end().split([',', '-']).any(|at| at == itself),
+            "a sibling of itself",
+        );
+    }
+    let of_node = slurp("/sys/devices/system/node/node0/cpulist");
+    check(!of_node.trim_end().is_empty(), "a node has CPUs");
+    let info = slurp("/proc/cpuinfo");
+    let shown = |cpu: &usize| info.contains(&format!("processor\t: {cpu}\n"));
+    check(listed.iter().all(shown), "those of /proc/cpuinfo");
 }
 
 unsafe fn bind(thread: pid_t, cpu: usize) {

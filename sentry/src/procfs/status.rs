@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use base::Errno;
-use platform::host::CpuSet;
 use vfs::Caller;
 
 use super::memory::kib;
 use super::subject::Subject;
+use crate::cpus;
 use crate::signal::SigSet;
 use crate::task::Resource;
 
@@ -168,63 +168,9 @@ fn scheduling(subject: &Subject, out: &mut String) -> std::fmt::Result {
     };
     let allowed = thread.sched.lock().affinity;
     let times = thread.usage.times();
-    writeln!(out, "Cpus_allowed:\t{}", mask(&allowed))?;
-    writeln!(out, "Cpus_allowed_list:\t{}", list(&allowed))?;
+    writeln!(out, "Cpus_allowed:\t{}", cpus::mask(&allowed))?;
+    writeln!(out, "Cpus_allowed_list:\t{}", cpus::list(&allowed))?;
     writeln!(out, "Mems_allowed:\t1\nMems_allowed_list:\t0")?;
     writeln!(out, "voluntary_ctxt_switches:\t{}", times.waits)?;
     writeln!(out, "nonvoluntary_ctxt_switches:\t{}", times.preemptions)
-}
-
-/// CPUs below this are shown.
-const CPUS: usize = 1024;
-
-/// Groups of eight hexadecimal digits, the highest first.
-fn mask(set: &CpuSet) -> String {
-    let last = (0..CPUS).rev().find(|cpu| set.contains(*cpu)).unwrap_or(0);
-    let groups: Vec<String> = (0..=last / 32)
-        .rev()
-        .map(|group| {
-            let bits = (0..32).filter(|bit| set.contains(group * 32 + bit));
-            let word = bits.fold(0_u32, |word, bit| word | (1 << bit));
-            format!("{word:08x}")
-        })
-        .collect();
-    groups.join(",")
-}
-
-/// Ranges, as in `0-3,8`.
-fn list(set: &CpuSet) -> String {
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for cpu in (0..CPUS).filter(|cpu| set.contains(*cpu)) {
-        match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == cpu => *end = cpu,
-            _ => ranges.push((cpu, cpu)),
-        }
-    }
-    let shown: Vec<String> = ranges
-        .into_iter()
-        .map(|(first, last)| {
-            if first == last {
-                first.to_string()
-            } else {
-                format!("{first}-{last}")
-            }
-        })
-        .collect();
-    shown.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpus_as_linux_shows_them() {
-        let set = CpuSet::from_words(&[0b1_0000_1111, 1]);
-        assert_eq!(list(&set), "0-3,8,64");
-        assert_eq!(mask(&set), "00000001,00000000,0000010f");
-        assert_eq!(list(&CpuSet::one(5)), "5");
-        assert_eq!(mask(&CpuSet::one(5)), "00000020");
-        assert_eq!(list(&CpuSet::EMPTY), "");
-    }
 }

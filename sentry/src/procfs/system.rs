@@ -12,6 +12,7 @@ use vfs::{Caller, FileKind, Inode, Link, Name};
 use super::memory::kib;
 use super::subject::Subject;
 use super::{Source, entry, number, process, settings, stat};
+use crate::cpus;
 use crate::kernel::Kernel;
 use crate::syscalls::system::{RELEASE, VERSION};
 use crate::task::CpuTimes;
@@ -158,7 +159,7 @@ fn memory(kernel: &Kernel) -> Result<String, Errno> {
 /// One paragraph for each CPU. What kind of CPU it is, programs ask the CPU.
 fn processors(kernel: &Kernel) -> Result<String, Errno> {
     let mut text = String::new();
-    for cpu in 0..kernel.platform.cpus().get() {
+    for cpu in cpus::numbers(&kernel.cpus) {
         let _ = writeln!(
             text,
             "processor\t: {cpu}\nmodel name\t: {}\n",
@@ -181,14 +182,14 @@ fn counters(kernel: &Kernel) -> Result<String, Errno> {
         .iter()
         .map(|group| group.times().plus(group.children_times()))
         .fold(CpuTimes::default(), CpuTimes::plus);
-    let cpus = kernel.platform.cpus().get();
+    let count = super::memory::count(kernel.cpus.len());
     let up = kernel.clocks.now(ClockId::Monotonic).since(Time(0));
-    let all = stat::ticks(up).saturating_mul(super::memory::count(cpus));
+    let all = stat::ticks(up).saturating_mul(count);
     let (user, system) = (stat::ticks(times.user), stat::ticks(times.system));
     let idle = all.saturating_sub(user.saturating_add(system));
     let mut text = format!("cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n");
-    let share = |ticks: u64| ticks / super::memory::count(cpus).max(1);
-    for cpu in 0..cpus {
+    let share = |ticks: u64| ticks / count.max(1);
+    for cpu in cpus::numbers(&kernel.cpus) {
         let (user, system, idle) = (share(user), share(system), share(idle));
         let _ = writeln!(text, "cpu{cpu} {user} 0 {system} {idle} 0 0 0 0 0 0");
     }
