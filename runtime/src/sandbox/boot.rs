@@ -1,5 +1,7 @@
 //! The sentry's process, from its first moment in new namespaces to the program's end.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use base::{Errno, Pid};
@@ -42,6 +44,8 @@ struct Confined {
     descriptors: u64,
     /// The caller's.
     umask: u16,
+    /// The host's /proc/cpuinfo, to be read when a program asks.
+    processors: Option<File>,
 }
 
 /// The child's whole life; the program's exit status. `outside` is the caller's terminals,
@@ -78,6 +82,7 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     let roots = Roots::open(plan, log)?;
     let memory = memory(plan, log)?;
     let platform = choice::start(plan.platform, &memory, log)?;
+    let processors = File::open("/proc/cpuinfo").ok();
     if own_mounts {
         setup::empty_root().map_err(failed("enter an empty root"))?;
         log.info("in minimal root: empty, read-only, nothing else mounted");
@@ -101,6 +106,7 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
         roots,
         descriptors,
         umask,
+        processors,
     })
 }
 
@@ -213,7 +219,7 @@ fn run(
     let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
     let caller = Caller::kernel();
     let limit = usize::try_from(confined.descriptors).unwrap_or(usize::MAX);
-    let proc = ProcFs::new(device::PROC);
+    let proc = ProcFs::new(device::PROC, confined.processors.map(OwnedFd::from));
     let builder = Builder {
         plan,
         memory: &confined.memory,

@@ -15,6 +15,7 @@ mod status;
 mod subject;
 mod system;
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, Weak};
 
 use arch::abi::stat::PROC_SUPER_MAGIC;
@@ -35,6 +36,8 @@ pub struct ProcFs {
 pub(crate) struct Source {
     kernel: Arc<OnceLock<Weak<Kernel>>>,
     fs: Weak<PseudoFs>,
+    /// The host's /proc/cpuinfo.
+    processors: Option<Arc<OwnedFd>>,
 }
 
 impl Source {
@@ -50,13 +53,15 @@ impl Source {
 }
 
 impl ProcFs {
-    /// For a kernel to come; `device` is a "nodev" number.
+    /// For a kernel to come; `device` is a "nodev" number. `processors`: the host's
+    /// /proc/cpuinfo, whose paragraphs of the sandbox's CPUs are shown.
     #[must_use]
-    pub fn new(device: DeviceId) -> Self {
+    pub fn new(device: DeviceId, processors: Option<OwnedFd>) -> Self {
         let fs = PseudoFs::new("proc", PROC_SUPER_MAGIC.cast_unsigned(), device);
         let source = Source {
             kernel: Arc::new(OnceLock::new()),
             fs: Arc::downgrade(&fs),
+            processors: processors.map(Arc::new),
         };
         fs.set_root(system::root(&fs, &source));
         Self { fs, source }

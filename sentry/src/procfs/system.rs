@@ -1,12 +1,13 @@
 //! The root of /proc: processes, and files about the system as a whole.
 
 use std::fmt::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use base::time::Time;
 use base::{Errno, Pid};
 use fs::pseudo::{DynDir, ListedEntry, PseudoFs, PseudoNode, Spec, task_number};
-use platform::host;
+use platform::host::{self, CpuSet};
 use vfs::{Caller, FileKind, Inode, Link, Name};
 
 use super::memory::kib;
@@ -21,6 +22,9 @@ use crate::time::ClockId;
 /// The kinds of file systems that there are: /proc/filesystems.
 const FILE_SYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tpipefs\nnodev\tsockfs\n\
                             nodev\toverlay\n";
+
+/// Bytes of the host's /proc/cpuinfo that are read at most: room for 1,024 CPUs.
+const CPUINFO_MAX: usize = 4 << 20;
 
 /// Makes the root directory.
 pub(super) fn root(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
@@ -54,7 +58,7 @@ pub(super) fn root(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
         entry("uptime", text(uptime)),
         entry("loadavg", text(load)),
         entry("meminfo", text(memory)),
-        entry("cpuinfo", text(processors)),
+        entry("cpuinfo", cpuinfo(fs, source)),
         entry("stat", text(counters)),
         entry("sys", settings::directory(fs, source)),
     ];
@@ -156,17 +160,52 @@ fn memory(kernel: &Kernel) -> Result<String, Errno> {
     Ok(text)
 }
 
-/// One paragraph for each CPU. What kind of CPU it is, programs ask the CPU.
-fn processors(kernel: &Kernel) -> Result<String, Errno> {
-    let mut text = String::new();
-    for cpu in cpus::numbers(&kernel.cpus) {
-        let _ = writeln!(
-            text,
-            "processor\t: {cpu}\nmodel name\t: {}\n",
-            arch::layout::UTS_MACHINE
-        );
+/// What the host says of the sandbox's CPUs: the machine's kernel knows their names and
+/// features, and programs run on these very CPUs.
+fn cpuinfo(fs: &PseudoFs, source: &Source) -> Arc<PseudoNode> {
+    let source = source.clone();
+    fs.file(Spec::mode(0o444), move |_: &Caller| {
+        let all = source.kernel()?.cpus;
+        let host = source.processors.as_ref().map(|file| read(file.as_fd()));
+        let text = host.and_then(|text| of_cpus(&text.ok()?, &all));
+        Ok(text.unwrap_or_else(|| plain(&all)).into_bytes())
+    })
+}
+
+/// The paragraphs of `text` about `cpus`. `None`: not all of them are there.
+fn of_cpus(text: &str, cpus: &CpuSet) -> Option<String> {
+    let mut shown = String::new();
+    let mut missing = cpus::numbers(cpus).peekable();
+    for paragraph in text.split_inclusive("\n\n") {
+        let number = paragraph.strip_prefix("processor")?.split('\n').next();
+        let number = number.and_then(|line| line.trim_start_matches([' ', '\t', ':']).parse().ok());
+        if number.is_some() && missing.peek() == number.as_ref() {
+            shown.push_str(paragraph);
+            missing.next();
+        }
     }
-    Ok(text)
+    missing.peek().is_none().then_some(shown)
+}
+
+/// One paragraph for each CPU that says little.
+fn plain(cpus: &CpuSet) -> String {
+    let machine = arch::layout::UTS_MACHINE;
+    let paragraph = |cpu| format!("processor\t: {cpu}\nmodel name\t: {machine}\n\n");
+    cpus::numbers(cpus).map(paragraph).collect()
+}
+
+/// All of a host file, at most [`CPUINFO_MAX`] bytes of it.
+fn read(file: BorrowedFd<'_>) -> Result<String, Errno> {
+    let mut text = Vec::new();
+    let mut part = [0; 4096];
+    while text.len() < CPUINFO_MAX {
+        let done = host::pread(file, &mut part, base::num::u64_of(text.len()))?;
+        if done == 0 {
+            break;
+        }
+        text.extend_from_slice(part.get(..done).unwrap_or(&part));
+    }
+    String::from_utf8(text).map_err(|_| Errno::EINVAL)
 }
 
 /// CPU time since the start, of all tasks together, and counts.
@@ -201,4 +240,20 @@ fn counters(kernel: &Kernel) -> Result<String, Errno> {
         kernel.pids.last().0,
     );
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpuinfo_is_cut_to_the_cpus_there_are() {
+        let host = "processor\t: 0\nmodel\t: a\n\nprocessor\t: 1\nmodel\t: b\n\n\
+                    processor       : 2\nmodel\t: c\n\n";
+        let two = CpuSet::from_words(&[0b110]);
+        let shown = "processor\t: 1\nmodel\t: b\n\nprocessor       : 2\nmodel\t: c\n\n";
+        assert_eq!(of_cpus(host, &two).as_deref(), Some(shown));
+        assert_eq!(of_cpus(host, &CpuSet::one(3)), None);
+        assert_eq!(of_cpus("cpu: Alpha\n", &CpuSet::one(0)), None);
+    }
 }
