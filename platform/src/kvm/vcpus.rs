@@ -134,10 +134,26 @@ struct List {
     next_victim: usize,
 }
 
+/// A context that waits for a virtual CPU.
 #[derive(Default)]
 struct Waiter {
-    given: Mutex<Option<Box<Vcpu>>>,
-    came: Condvar,
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    given: Option<Box<Vcpu>>,
+    /// It is its turn soon: no more wait before it than there are virtual CPUs. Only then
+    /// does it look at the clock, so that a crowd that waits costs nothing.
+    in_front: bool,
+}
+
+impl Waiter {
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        change(&mut lock(&self.state));
+        self.changed.notify_one();
+    }
 }
 
 impl Vcpus {
@@ -187,9 +203,7 @@ impl Vcpus {
                 }
                 return made;
             }
-            let waiter = Arc::new(Waiter::default());
-            list.waiting.push_back(Arc::clone(&waiter));
-            waiter
+            list.enqueue()
         };
         let mut vcpu = self.wait(&waiter);
         let mut list = lock(&self.0);
@@ -236,20 +250,23 @@ impl Vcpus {
     }
 
     fn wait(&self, waiter: &Arc<Waiter>) -> Box<Vcpu> {
-        let mut given = lock(&waiter.given);
+        let mut state = lock(&waiter.state);
         loop {
-            if let Some(vcpu) = given.take() {
+            if let Some(vcpu) = state.given.take() {
                 return vcpu;
             }
-            let (next, timeout) = waiter
-                .came
-                .wait_timeout(given, PATIENCE)
-                .unwrap_or_else(PoisonError::into_inner);
-            given = next;
-            if timeout.timed_out() && given.is_none() {
-                drop(given);
-                self.kick_one(waiter);
-                given = lock(&waiter.given);
+            if !state.in_front {
+                let woken = waiter.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let woken = waiter.changed.wait_timeout(state, PATIENCE);
+            let (next, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() && state.given.is_none() {
+                drop(state);
+                self.kick_one();
+                state = lock(&waiter.state);
             }
         }
     }
@@ -259,17 +276,12 @@ impl Vcpus {
         lock(&self.0).release(vcpu);
     }
 
-    /// Makes one that runs stop: its holder gives it to whoever waits. Of those that wait,
-    /// only as many from the front on have one stopped as there are virtual CPUs: so each
-    /// runs for about `PATIENCE`, however many wait.
-    fn kick_one(&self, waiter: &Arc<Waiter>) {
+    /// Makes one that runs stop: its holder gives it to whoever waits. Only those in front
+    /// do so, and there are as many of them as virtual CPUs: so each of these runs for
+    /// about `PATIENCE`, however many wait.
+    fn kick_one(&self) {
         let mut list = lock(&self.0);
-        let count = list.held.len().max(1);
-        let mut front = list.waiting.iter().take(count);
-        if !front.any(|other| Arc::ptr_eq(other, waiter)) {
-            return;
-        }
-        list.next_victim = (list.next_victim + 1) % count;
+        list.next_victim = (list.next_victim + 1) % list.count();
         let victim = list.held.get(list.next_victim).copied().flatten();
         if let Some(tid) = victim {
             kvm::kick(tid);
@@ -303,13 +315,29 @@ impl List {
         }
     }
 
+    /// How many virtual CPUs there are; not 0.
+    fn count(&self) -> usize {
+        self.held.len().max(1)
+    }
+
+    /// One more that waits.
+    fn enqueue(&mut self) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter::default());
+        lock(&waiter.state).in_front = self.waiting.len() < self.count();
+        self.waiting.push_back(Arc::clone(&waiter));
+        waiter
+    }
+
     /// To the one that waits the longest, or to the idle.
     fn release(&mut self, vcpu: Box<Vcpu>) {
         self.hold(vcpu.id, None);
         match self.waiting.pop_front() {
             Some(waiter) => {
-                *lock(&waiter.given) = Some(vcpu);
-                waiter.came.notify_one();
+                waiter.change(|state| state.given = Some(vcpu));
+                let last = self.count() - 1;
+                if let Some(next) = self.waiting.get(last) {
+                    next.change(|state| state.in_front = true);
+                }
             }
             None => self.idle.push(vcpu),
         }

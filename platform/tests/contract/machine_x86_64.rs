@@ -103,7 +103,7 @@ fn the_vsyscall_page_is_a_fault() {
             }
         );
         let regs = context.regs().unwrap();
-        assert_eq!(regs.ip(), page);
+        assert_eq!(regs.ip(), page, "{}", guest.platform.name());
         // The return address is on the stack.
         let at = regs.sp().0 - DATA;
         assert!(

@@ -23,6 +23,9 @@ const SYSRET_CODE: [u8; 3] = [0x48, 0x0f, 0x07];
 /// The same for IRET.
 const IRET: u64 = 0x910;
 const IRET_CODE: [u8; 2] = [0x48, 0xcf];
+/// Where a load is, `mov rax, [rax]`.
+const TRIAL: u64 = 0x920;
+const TRIAL_CODE: [u8; 3] = [0x48, 0x8b, 0x00];
 /// What the page is filled with: `int3`, a trap to a stop.
 const FILL: u8 = 0xcc;
 
@@ -41,6 +44,7 @@ pub fn code() -> Vec<u8> {
     }
     put(SYSRET, &SYSRET_CODE);
     put(IRET, &IRET_CODE);
+    put(TRIAL, &TRIAL_CODE);
     page
 }
 
@@ -89,6 +93,13 @@ pub fn vector_offset(vector: u8) -> u64 {
 #[must_use]
 pub const fn call_offset() -> u64 {
     CALL
+}
+
+/// Where a load from the address in rax is, from the stub's start, to find out whether the
+/// machine stops where it should: at the stop of page faults.
+#[must_use]
+pub const fn trial_offset() -> u64 {
+    TRIAL
 }
 
 /// Why the machine stopped in the stub.

@@ -16,7 +16,7 @@ use arch::abi::num::{low16, low32, u64_of};
 use arch::abi::{Addr, Errno, PAGE_SIZE};
 use arch::current::regs::{Regs, USER_CS, USER_SS};
 use arch::current::ring0::control::{self, Features};
-use arch::current::ring0::descriptors::{self, STUB_CS, TSS, TSS_SIZE};
+use arch::current::ring0::descriptors::{self, STUB_CS, STUB_SS, TSS, TSS_SIZE};
 use arch::current::ring0::stub::{self, Frame, Stopped, Way};
 use arch::current::ring0::traps::{PAGE_FAULT, page_fault};
 use kvm_bindings::{
@@ -46,6 +46,14 @@ pub(in crate::kvm) struct Cpu {
     pub(super) xsave: Xsave,
     stub: u64,
     calls: Calls,
+}
+
+/// How KVM_RUN came back.
+enum Left {
+    Halted,
+    Interrupted,
+    /// The host has no page where the program wants one.
+    Unbacked,
 }
 
 /// How system calls have come so far.
@@ -89,7 +97,41 @@ impl Cpu {
             .map_err(refused("filling a virtual CPU's tables"))?;
         cpu.set_up(setup, number)
             .map_err(failed("setting up a virtual CPU"))?;
+        cpu.try_out(setup)?;
         Ok(cpu)
+    }
+
+    /// Has the stub load from an address where nothing is, before any program can: a host that does not come
+    /// back from that as it should has no place for programs.
+    fn try_out(&mut self, setup: &Setup) -> Result<(), PlatformError> {
+        let run = self.fd.sync_regs_mut();
+        run.regs = kvm_regs {
+            rip: self.stub + stub::trial_offset(),
+            rsp: self.stub + self.pages + STACK,
+            rflags: STUB_FLAGS,
+            ..Default::default()
+        };
+        let sregs = &mut run.sregs;
+        sregs.cr3 = setup.stub.root;
+        sregs.cs = segment(STUB_CS, 11, 0);
+        sregs.ss = segment(STUB_SS, 3, 0);
+        self.fd.set_sync_dirty_reg(SyncReg::Register);
+        self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+        let how = match self.enter() {
+            Ok(Left::Halted) => {
+                let at = self.fd.sync_regs().regs.rip;
+                if stub::stopped(at.wrapping_sub(self.stub)) == Some(Stopped::Vector(PAGE_FAULT)) {
+                    return Ok(());
+                }
+                format!("it halted at {at:#x}")
+            }
+            Ok(Left::Interrupted) => "it was interrupted".to_owned(),
+            Ok(Left::Unbacked) => "the host has no page for it".to_owned(),
+            Err(how) => how,
+        };
+        Err(PlatformError::Dead {
+            how: format!("a new virtual CPU does not work: {how}"),
+        })
     }
 
     /// Writes its TSS and GDT.
@@ -181,9 +223,9 @@ impl Cpu {
         }
         let sregs = &mut self.fd.sync_regs_mut().sregs;
         sregs.cr3 = root;
-        sregs.cs = segment(low16(USER_CS), 11, Kind::Code);
-        sregs.ss = segment(low16(USER_SS), 3, Kind::Data);
-        let null = segment(0, 3, Kind::Data);
+        sregs.cs = segment(low16(USER_CS), 11, 3);
+        sregs.ss = segment(low16(USER_SS), 3, 3);
+        let null = segment(0, 3, 3);
         (sregs.ds, sregs.es) = (null, null);
         sregs.fs = kvm_segment {
             base: regs.fs_base,
@@ -218,25 +260,32 @@ impl Cpu {
         }
     }
 
+    /// KVM_RUN. `Err` says how the machine got lost.
+    fn enter(&mut self) -> Result<Left, String> {
+        match self.fd.run() {
+            Ok(VcpuExit::Hlt) => Ok(Left::Halted),
+            Ok(VcpuExit::Intr) => Ok(Left::Interrupted),
+            Ok(exit) => Err(format!("it left by {exit:?}")),
+            Err(error) => match errno(error) {
+                Errno::EINTR | Errno::EAGAIN => Ok(Left::Interrupted),
+                Errno::EFAULT if !self.is_in_stub() => Ok(Left::Unbacked),
+                errno => Err(format!("KVM_RUN: {errno}")),
+            },
+        }
+    }
+
     /// Runs until something happens; `regs` then has the program's registers.
     pub(in crate::kvm) fn run(&mut self, _regime: &Regime, regs: &mut Regs) -> Came {
-        let halted = match self.fd.run() {
-            Ok(VcpuExit::Hlt) => true,
-            Ok(VcpuExit::Intr) => false,
-            Ok(exit) => return Came::Broken(format!("it left by {exit:?}")),
-            Err(error) => match errno(error) {
-                Errno::EINTR | Errno::EAGAIN => false,
-                Errno::EFAULT if !self.is_in_stub() => {
-                    self.store(regs);
-                    return Came::Unbacked;
-                }
-                errno => return Came::Broken(format!("KVM_RUN: {errno}")),
-            },
+        let left = match self.enter() {
+            Ok(left) => left,
+            Err(how) => return Came::Broken(how),
         };
         self.store(regs);
         let run = self.fd.sync_regs();
-        if halted {
-            return self.stopped(&run.sregs, run.regs.rsp, regs);
+        match left {
+            Left::Halted => return self.stopped(&run.sregs, run.regs.rsp, regs),
+            Left::Unbacked => return Came::Unbacked,
+            Left::Interrupted => {}
         }
         // Kicked before what has happened has reached the stub: between SYSCALL and the
         // fault that stops it (see `stopped`), or between an exception and the halt. The
@@ -312,7 +361,10 @@ impl Cpu {
             return Came::Raised(Raised::OTHER_CODE);
         }
         if vector != PAGE_FAULT {
-            return Came::Raised(Raised(vector));
+            return Came::Raised(Raised {
+                vector,
+                error: frame.error,
+            });
         }
         // Where SYSCALL does not change the privilege level (KVM without VMX or SVM), the
         // fetch behind it is what stops: rcx and r11 are set as for a call, and so are the
@@ -388,26 +440,18 @@ fn has(sregs: &kvm_sregs, regs: &Regs, root: u64) -> bool {
         && sregs.gs.base == regs.gs_base
 }
 
-enum Kind {
-    Code,
-    Data,
-}
-
-/// A flat segment of ring 3.
-fn segment(selector: u16, type_: u8, kind: Kind) -> kvm_segment {
-    let (l, db) = match kind {
-        Kind::Code => (1, 0),
-        Kind::Data => (0, 1),
-    };
+/// A flat segment of ring `ring`; `type_` 11 is code, 3 is data.
+fn segment(selector: u16, type_: u8, ring: u8) -> kvm_segment {
+    let is_code = u8::from(type_ == 11);
     kvm_segment {
         limit: u32::MAX,
         selector,
         type_,
         present: 1,
-        dpl: 3,
-        db,
+        dpl: ring,
+        db: 1 - is_code,
         s: 1,
-        l,
+        l: is_code,
         g: 1,
         ..Default::default()
     }

@@ -10,15 +10,22 @@ use super::Setup;
 use crate::kvm::exits::{Came, Meaning, Program};
 use crate::{Access, Exception};
 
-/// An exception other than a page fault: its vector.
+/// An exception other than a page fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::kvm) struct Raised(pub(super) u8);
+pub(in crate::kvm) struct Raised {
+    pub(super) vector: u8,
+    /// What the machine pushed; 0 if nothing.
+    pub(super) error: u64,
+}
 
 impl Raised {
     /// What a program gets that has left the only code segment there is for it, as for
     /// code of 32 bits: that is a protection fault sooner or later, so that it makes no
     /// difference whether the machine has such a segment, and nobody has to go on there.
-    pub(super) const OTHER_CODE: Self = Self(PROTECTION);
+    pub(super) const OTHER_CODE: Self = Self {
+        vector: PROTECTION,
+        error: 0,
+    };
 }
 
 /// A system call: the program's instruction pointer and flags are where SYSCALL put them.
@@ -64,12 +71,20 @@ pub(super) fn fault(at: Addr, error: u64) -> Came {
 /// What an exception means.
 pub(in crate::kvm) fn meaning(
     _setup: &Setup,
-    Raised(vector): Raised,
+    raised: Raised,
     regs: &mut Regs,
     program: &mut impl Program,
 ) -> Meaning {
-    let ip = regs.ip();
+    let vector = raised.vector;
     let code = |program: &dyn Program, at| program.byte(at).unwrap_or(0);
+    if let Some(n) = refused_interrupt(raised)
+        && let Some(at) = regs.ip().0.checked_sub(2).map(Addr)
+        && is_interrupt(program, at, n)
+        && !is_interrupt(program, regs.ip(), n)
+    {
+        regs.set_ip(at);
+    }
+    let ip = regs.ip();
     let vector = if is_software_interrupt(vector, code(program, ip)) {
         PROTECTION
     } else {
@@ -87,6 +102,23 @@ pub(in crate::kvm) fn meaning(
         vector: u32::from(vector),
         error: 0,
     })
+}
+
+/// The number of the software interrupt that a program may not raise, if that is what the
+/// error code says. Source: Intel SDM vol. 3A, 6.13.
+///
+/// Where a host first had to find the interrupt table, it tries the instruction again for
+/// the program, and the machine refuses that only behind it.
+fn refused_interrupt(raised: Raised) -> Option<u8> {
+    const IN_IDT: u64 = 2;
+    let of_idt = raised.vector == PROTECTION && raised.error & 7 == IN_IDT;
+    u8::try_from(raised.error >> 3).ok().filter(|_| of_idt)
+}
+
+/// Whether the instruction at `at` is `int n`.
+fn is_interrupt(program: &dyn Program, at: Addr, n: u8) -> bool {
+    let next = at.checked_add(1);
+    program.byte(at) == Some(0xcd) && next.and_then(|at| program.byte(at)) == Some(n)
 }
 
 /// The instruction `int n`, which some hosts refuse as undefined and not, as the machine

@@ -77,6 +77,8 @@ fn pages_of(id: usize) -> u64 {
 struct Stub {
     address: u64,
     entry: Entry,
+    /// A root that has it and nothing else: its guest-physical address.
+    root: u64,
 }
 
 /// What all virtual CPUs have in common.
@@ -226,6 +228,7 @@ impl Setup {
         Ok(Stub {
             address,
             entry: Entry(place.load(Ordering::Relaxed)),
+            root: tree.root.0,
         })
     }
 }

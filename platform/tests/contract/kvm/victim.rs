@@ -1,12 +1,12 @@
 //! A program under test, whose code changes, and the comparison of platforms by it.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use platform::memory::FrameRun;
-use platform::{Context, Exit};
+use platform::{Context, Exit, Interrupter};
 
 use super::super::code;
 use super::super::harness::{DATA, Guest, RX, map, on_all, start_regs};
@@ -24,6 +24,51 @@ pub(super) const CALL: [u8; 2] = [0x0f, 0x05];
 pub(super) struct Victim {
     code: FrameRun,
     pub(super) context: Box<dyn Context>,
+    watch: Watch,
+}
+
+/// A thread that interrupts a program which spins.
+struct Watch(Arc<(Mutex<Watched>, Condvar)>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// Nothing runs.
+    Idle,
+    /// Something has run since.
+    Since(Instant),
+    Over,
+}
+
+impl Watch {
+    fn new(interrupter: Arc<dyn Interrupter>) -> Self {
+        let shared = Arc::new((Mutex::new(Watched::Idle), Condvar::new()));
+        let watched = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let (state, changed) = &*watched;
+            let mut now = state.lock().unwrap();
+            while *now != Watched::Over {
+                if matches!(*now, Watched::Since(start) if start.elapsed() > PATIENCE) {
+                    interrupter.interrupt();
+                }
+                now = changed
+                    .wait_timeout(now, PATIENCE / 10)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+        });
+        Self(shared)
+    }
+
+    fn set(&self, now: Watched) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.set(Watched::Over);
+        self.0.1.notify_all();
+    }
 }
 
 impl Victim {
@@ -31,23 +76,20 @@ impl Victim {
         let code = guest.memory.allocate(1, None).unwrap();
         guest.apply(&[map(AT, &code, RX)]);
         let context = guest.context();
-        Self { code, context }
+        let watch = Watch::new(context.interrupter());
+        Self {
+            code,
+            context,
+            watch,
+        }
     }
 
     /// The next exit. A program that spins is interrupted in the end.
     pub(super) fn switch(&mut self) -> Exit {
-        let interrupter = self.context.interrupter();
-        let (done, wait) = mpsc::channel::<()>();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    interrupter.interrupt();
-                }
-            });
-            let exit = self.context.switch();
-            drop(done);
-            exit.unwrap()
-        })
+        self.watch.set(Watched::Since(Instant::now()));
+        let exit = self.context.switch();
+        self.watch.set(Watched::Idle);
+        exit.unwrap()
     }
 
     /// Runs `code` and a call behind it with what `set` makes of the registers; says what
@@ -84,6 +126,15 @@ impl Victim {
 /// What comes of each of `cases` on each platform must be the same, but for `known`,
 /// which say how KVM differs. All differences are told together.
 pub(super) fn compare(cases: &[(String, Vec<u8>)], set: impl Fn(&mut Regs), known: &[&str]) {
+    compare_each(cases, |_, regs| set(regs), known);
+}
+
+/// The same where `set` is told the number of the case.
+pub(super) fn compare_each(
+    cases: &[(String, Vec<u8>)],
+    set: impl Fn(usize, &mut Regs),
+    known: &[&str],
+) {
     let seen = std::cell::RefCell::new(Vec::<(String, Vec<String>)>::new());
     on_all(|platform, memory| {
         let name = platform.name().to_owned();
@@ -93,8 +144,8 @@ pub(super) fn compare(cases: &[(String, Vec<u8>)], set: impl Fn(&mut Regs), know
         let guest = Guest::new(platform, memory, code::call_loop());
         let mut victim = Victim::new(&guest);
         let mut results = Vec::new();
-        for (case, bytes) in cases {
-            results.push(victim.run(bytes, &set));
+        for (n, (case, bytes)) in cases.iter().enumerate() {
+            results.push(victim.run(bytes, |regs| set(n, regs)));
             victim.check(case);
         }
         seen.borrow_mut().push((name, results));
@@ -115,4 +166,10 @@ pub(super) fn compare(cases: &[(String, Vec<u8>)], set: impl Fn(&mut Regs), know
 pub(super) fn cases(list: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
     let owned = |(name, bytes): &(&str, &[u8])| ((*name).to_owned(), bytes.to_vec());
     list.iter().map(owned).collect()
+}
+
+/// Whether the machine's CPU is QEMU's, which differs from real ones in places.
+pub(super) fn is_emulated() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0x4000_0000);
+    [vendor.ebx, vendor.ecx, vendor.edx] == [0x5447_4354, 0x4354_4743, 0x4743_5447]
 }
