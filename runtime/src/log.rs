@@ -1,20 +1,44 @@
-//! `--debug-log`: what was set up for a sandbox, in plain words.
+//! What is told of a verb's work: `--debug-log` (what was set up, in plain words) and `--log`
+//! (what clients of a container runtime read).
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::Failure;
+use crate::container::{now, rfc3339};
 
 /// Longest line in bytes; one write each.
 const LINE_MAX: usize = 4096;
 
 /// A log that is written line by line, or nowhere.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    file: Option<Mutex<File>>,
+    file: Option<Arc<Mutex<File>>>,
+    client: Option<Arc<ClientLog>>,
+    /// Warnings are for the person at the terminal, too.
+    spoken: bool,
+}
+
+/// The file of `--log`.
+#[derive(Debug)]
+struct ClientLog {
+    file: Mutex<File>,
+    format: Format,
+    /// Whether details are told.
+    debug: bool,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A line of `key=value`.
+    #[default]
+    Text,
+    /// A JSON object on a line.
+    Json,
 }
 
 /// How much a line matters.
@@ -45,8 +69,44 @@ impl Log {
             .open(directory.join(name))
             .map_err(|error| failed("open", error))?;
         Ok(Self {
-            file: Some(Mutex::new(file)),
+            file: Some(Arc::new(Mutex::new(file))),
+            ..Self::default()
         })
+    }
+
+    /// Tells a client as well: in the file at `path`, or else on stderr.
+    pub(crate) fn and_client(
+        mut self,
+        path: Option<&Path>,
+        format: Format,
+        debug: bool,
+    ) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            self.spoken = true;
+            return Ok(self);
+        };
+        let mut options = File::options();
+        let file = options
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(|error| {
+                Failure::own(format!("cannot open the log `{}`: {error}", path.display()))
+            })?;
+        self.client = Some(Arc::new(ClientLog {
+            file: Mutex::new(file),
+            format,
+            debug,
+        }));
+        Ok(self)
+    }
+
+    /// The same for the sandbox's process, whose stderr is the program's.
+    pub(crate) fn in_sandbox(&self) -> Self {
+        Self {
+            spoken: false,
+            ..self.clone()
+        }
     }
 
     /// Writes one line. A log that cannot be written is no reason to stop.
@@ -81,10 +141,43 @@ impl Log {
     /// What was done.
     pub(crate) fn info(&self, text: &str) {
         self.write(Level::Info, text);
+        self.tell("debug", text);
     }
 
     /// What makes the sandbox weaker or smaller than asked for.
     pub(crate) fn warn(&self, text: &str) {
         self.write(Level::Warning, text);
+        self.tell("warning", text);
+        if self.spoken {
+            crate::cli::say(&format!("warning: {text}"));
+        }
+    }
+
+    /// Why a verb failed.
+    pub(crate) fn error(&self, text: &str) {
+        self.write(Level::Warning, text);
+        self.tell("error", text);
+    }
+
+    /// A line for the client. A log that cannot be written is no reason to stop.
+    fn tell(&self, level: &str, text: &str) {
+        let Some(client) = &self.client else {
+            return;
+        };
+        if level == "debug" && !client.debug {
+            return;
+        }
+        let text: String = text.chars().take(LINE_MAX).collect();
+        let time = rfc3339(now());
+        let line = match client.format {
+            Format::Json => format!(
+                "{}\n",
+                serde_json::json!({"level": level, "msg": text, "time": time})
+            ),
+            Format::Text => format!("time=\"{time}\" level={level} msg={text:?}\n"),
+        };
+        if let Ok(mut file) = client.file.lock() {
+            let _ = file.write_all(line.as_bytes());
+        }
     }
 }

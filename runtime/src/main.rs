@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod container;
 mod log;
 mod sandbox;
+mod spec;
 
 use std::process::ExitCode;
 

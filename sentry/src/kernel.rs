@@ -22,7 +22,7 @@ use vfs::{
 use crate::futex::FutexTable;
 use crate::loader::VdsoFrames;
 use crate::signal::Charges;
-use crate::task::{ExitStatus, OomKiller, OutsideShell, Pids, TaskTree};
+use crate::task::{ExitStatus, Guests, OomKiller, OutsideShell, Pids, TaskTree};
 use crate::time::Clocks;
 use crate::trace::TraceSink;
 
@@ -98,6 +98,7 @@ pub struct Kernel {
     names: Mutex<Names>,
     trace: Option<Arc<dyn TraceSink>>,
     pub(crate) oom: OomKiller,
+    pub(crate) guests: Guests,
     unsupported: Mutex<BTreeMap<&'static str, u64>>,
     calls: AtomicU64,
     faults: AtomicU64,
@@ -117,8 +118,6 @@ struct Names {
 struct End {
     /// The process whose end is the sandbox's.
     main: Option<Pid>,
-    /// The terminal that it starts with.
-    tty: Option<DeviceId>,
     status: Option<ExitStatus>,
     /// Host threads of tasks.
     threads: usize,
@@ -158,6 +157,7 @@ impl Kernel {
             ),
             trace: config.trace,
             oom: OomKiller::new(),
+            guests: Guests::new(),
             unsupported: Mutex::new(rank::LEAF, BTreeMap::new()),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
@@ -297,18 +297,11 @@ impl Kernel {
         self.outside.get()
     }
 
-    pub(crate) fn set_main(&self, pid: Pid, tty: Option<DeviceId>) {
+    pub(crate) fn set_main(&self, pid: Pid) {
         if self.outside.get().is_some() {
             self.tree().set_job(pid);
         }
-        let mut end = self.end.lock();
-        end.main = Some(pid);
-        end.tty = tty;
-    }
-
-    /// The terminal that the main process starts with.
-    pub(crate) fn main_tty(&self) -> Option<DeviceId> {
-        self.end.lock().tty
+        self.end.lock().main = Some(pid);
     }
 
     /// The process whose end is the sandbox's.

@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 mod clock;
+mod control;
 mod errors;
 mod file;
 mod heap;
@@ -29,6 +30,7 @@ pub use clock::{
     Rusage, SysInfo, Time, Whose, auxiliary, clock_getres, clock_gettime, page_size, random,
     random_u64, rusage, sysinfo,
 };
+pub use control::{CONTROL_RULES, DESCRIPTORS_MAX, accept, receive};
 pub use errors::errno_of;
 pub(crate) use errors::{check_long, from_nix, last as last_errno};
 pub use file::{

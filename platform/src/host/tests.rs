@@ -145,7 +145,8 @@ fn clocks_cpus_and_random() {
 /// The page of all host calls, as `HOST_CALLS.md` holds it.
 fn page() -> String {
     let mut rows = std::collections::BTreeSet::new();
-    for rule in SENTRY_RULES.iter().copied().flatten() {
+    let all = SENTRY_RULES.iter().copied().chain([CONTROL_RULES]);
+    for rule in all.flatten() {
         let mut when = String::new();
         for (index, value) in rule.args {
             write!(when, "arg{index} = {value:#x}; ").unwrap();

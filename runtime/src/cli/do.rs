@@ -5,12 +5,21 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use platform::host::setup::{self, Namespaces};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use fs::tmpfs;
+use platform::host::setup::Namespaces;
 use platform::seccomp::{self, Fast};
+use sentry::kernel::Init;
+use sentry::task::Limits;
+use vfs::MountFlags;
 
 use super::Failure;
 use crate::log::Log;
-use crate::sandbox::{self, Cwd, Identity, Plan, PlatformKind, RunAs, Volume};
+use crate::sandbox::{
+    self, Bind, Changes, Cwd, FixedKind, Identity, MountPlan, Plan, PlatformKind, Process, Root,
+    RunAs, What,
+};
 
 /// Runs one command in a sandbox.
 ///
@@ -86,6 +95,20 @@ pub(crate) struct Arguments {
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+/// The sandbox's host name.
+const HOSTNAME: &[u8] = b"ringfence";
+
+/// A host file or directory shown in the sandbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Volume {
+    /// On the host.
+    source: PathBuf,
+    /// In the sandbox; absolute.
+    target: PathBuf,
+    /// Whether writes are refused.
+    read_only: bool,
 }
 
 impl Namespace {
@@ -196,13 +219,13 @@ fn parse_volume(text: &str) -> Result<Volume, String> {
 /// Runs the verb; the command's exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     // Descriptors that the caller left open are not for the sandbox.
-    setup::close_from(3)
-        .map_err(|errno| Failure::own(format!("cannot close descriptors: {errno}")))?;
+    let stdio = sandbox::open_stdio(0)
+        .map_err(|errno| Failure::own(format!("cannot take the standard files: {errno}")))?;
     let log = match &arguments.debug_log {
         Some(directory) => Log::create(directory, "do")?,
         None => Log::default(),
     };
-    sandbox::run(&plan(arguments)?, &log)
+    sandbox::run(&plan(arguments)?, stdio, &log)
 }
 
 fn plan(arguments: Arguments) -> Result<Plan, Failure> {
@@ -229,6 +252,22 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
             .collect(),
         ..seccomp::Options::default()
     };
+    let maps = identity
+        .maps()
+        .map_err(|errno| Failure::own(format!("cannot read the caller's id maps: {errno}")))?;
+    let line =
+        |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let variables = environment(std::env::vars_os(), arguments.variables);
+    let command = arguments.command.into_iter();
+    let process = Process {
+        credentials: identity.credentials(),
+        umask: None,
+        limits: Limits::default(),
+        cwd: working_directory(arguments.cwd, &arguments.rootfs),
+        environment: variables.into_iter().map(line).collect(),
+        command: command.map(OsStringExt::into_vec).collect(),
+        filter: Vec::new(),
+    };
     Ok(Plan {
         platform: match arguments.platform {
             PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => {
@@ -240,15 +279,53 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
         },
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),
         tasks: arguments.tasks.into(),
-        cwd: working_directory(arguments.cwd, &arguments.rootfs),
-        rootfs: arguments.rootfs,
-        volumes: arguments.volumes,
-        identity,
+        root: Root {
+            path: arguments.rootfs,
+            changes: Changes::InMemory,
+        },
+        mounts: mounts(arguments.volumes),
+        masked: Vec::new(),
+        read_only: Vec::new(),
+        hostname: HOSTNAME.to_vec(),
+        domainname: None,
         namespaces,
+        maps,
+        init: Init::Reaper,
         strace: arguments.strace,
-        environment: environment(std::env::vars_os(), arguments.variables),
-        command: arguments.command,
+        process,
     })
+}
+
+/// /proc, /sys, /dev and the volumes.
+fn mounts(volumes: Vec<Volume>) -> Vec<MountPlan> {
+    let mount = |target: &str, what, flags, source: &str| MountPlan {
+        target: target.into(),
+        what,
+        flags,
+        source: source.into(),
+    };
+    let plain = MountFlags::NO_SUID | MountFlags::NO_DEV;
+    let proc = plain | MountFlags::NO_EXEC;
+    let sys = proc | MountFlags::READ_ONLY;
+    let dev = MountFlags::NO_SUID | MountFlags::NO_EXEC;
+    let shm = What::Memory("tmpfs", tmpfs::Options::default());
+    let mut all = vec![
+        mount("/proc", What::Proc, proc, "proc"),
+        mount("/sys", What::Fixed(FixedKind::Sysfs), sys, "sysfs"),
+        mount("/dev", What::Dev, dev, "tmpfs"),
+        mount("/dev/shm", shm, plain, "shm"),
+    ];
+    all.extend(volumes.into_iter().map(|volume| MountPlan {
+        target: volume.target,
+        source: volume.source.as_os_str().as_bytes().to_vec(),
+        what: What::Bind(Bind {
+            source: volume.source,
+            read_only: volume.read_only,
+            recursive: true,
+        }),
+        flags: plain,
+    }));
+    all
 }
 
 /// Where to start: as asked for, or in the present directory of this machine's root.

@@ -4,25 +4,29 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use base::{Errno, Pid};
+use base::Errno;
 use fs::dev::Devices;
-use fs::host_stdio::{Outside, Terminals, Watcher};
+use fs::host_stdio::{Terminals, Watcher};
 use fs::hostfs::Descriptors;
 use fs::pipe::Pipes;
 use platform::Platform;
 use platform::host::setup::{self, Namespaces};
-use platform::host::{self, SENTRY_RULES};
+use platform::host::{self, CONTROL_RULES, HostRule, SENTRY_RULES};
 use platform::memory::MemoryFile;
-use sentry::kernel::{Config, Init, Kernel};
+use sentry::kernel::{Config, Kernel};
 use sentry::procfs::ProcFs;
-use sentry::task::{FirstProgram, FsContext, Limits, Sessions, StartError, TASK_STACK};
+use sentry::task::{ExitStatus, Sessions, TASK_STACK};
 use sentry::trace::TraceSink;
-use vfs::{Caller, Capabilities, DeviceId, Walk, WalkFlags, Writer, install_special};
+use vfs::{Caller, Capabilities, install_special};
 
+use super::commands::{Command, Commands, Go};
 use super::control::{Child, Reports};
 use super::mounts::Builder;
+use super::plan::{Changes, MountPlan, Plan, What};
+use super::program::Role;
+use super::programs::Programs;
 use super::roots::Roots;
-use super::{Plan, choice, device, program, stdio, trace};
+use super::{choice, device, stdio, trace};
 use crate::cli::{Failure, OWN_FAILURE};
 use crate::log::Log;
 
@@ -32,14 +36,10 @@ const HEAP_LEAST: u64 = 256 << 20;
 /// Heaps of the sentry's allocator: as many threads allocate without waiting.
 const ARENAS: i32 = 4;
 
-/// The sandbox's host name.
-const HOSTNAME: &[u8] = b"ringfence";
-
 /// What the sentry has when it is confined and can need nothing more of the host.
 struct Confined {
     platform: Arc<dyn Platform>,
     memory: Arc<MemoryFile>,
-    roots: Roots,
     /// How many descriptors the process may have open.
     descriptors: u64,
     /// The caller's.
@@ -48,29 +48,43 @@ struct Confined {
     processors: Option<File>,
 }
 
-/// The child's whole life; the program's exit status. `outside` is the caller's terminals,
-/// and whether the sandbox is a job of his shell.
-pub(super) fn boot(
-    plan: &Plan,
-    outside: (stdio::Opened, bool),
-    control: Child,
-    log: &Log,
-) -> Result<u8, Failure> {
+/// What the sandbox's process has from who started it.
+pub(super) struct Outside {
+    /// The two pipes.
+    pub(super) control: Child,
+    /// The program's descriptors.
+    pub(super) stdio: stdio::Opened,
+    /// Whether the sandbox is a job of the caller's shell.
+    pub(super) is_job: bool,
+    /// How it is commanded by verbs that come later; `None`: the program starts at once, and
+    /// the sandbox ends with its parent.
+    pub(super) commands: Option<Commands>,
+}
+
+/// The child's whole life; the program's exit status.
+pub(super) fn boot(plan: &Plan, mut outside: Outside, log: &Log) -> Result<u8, Failure> {
     let failed = |errno| Failure::own(format!("cannot prepare the sandbox's process: {errno}"));
     setup::block_signals().map_err(failed)?;
     setup::limit_arenas(ARENAS).map_err(failed)?;
-    if !setup::die_with_parent(control.parent()).map_err(failed)? || !control.wait_for_go() {
+    let alive = match &mut outside.commands {
+        None => setup::die_with_parent(outside.control.parent()).map_err(failed)?,
+        Some(commands) => {
+            commands.lead(&mut outside.stdio).map_err(failed)?;
+            true
+        }
+    };
+    if !alive || !outside.control.wait_for_go() {
         // The parent is gone, or says itself what is wrong.
         return Ok(OWN_FAILURE);
     }
-    let confined = confine(plan, log)?;
-    let status = run(plan, confined, outside, control, log)?;
+    let confined = confine(plan, outside.commands.is_some(), log)?;
+    let status = run(plan, confined, outside, log)?;
     log.info(&format!("the program ended with status {status}"));
     Ok(status)
 }
 
 /// Takes hold of what the sandbox needs, then gives up the rest of the host.
-fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
+fn confine(plan: &Plan, commanded: bool, log: &Log) -> Result<(Confined, Roots), Failure> {
     let failed = |what: &'static str| {
         move |errno: Errno| Failure::own(format!("cannot {what}: {errno}; see `ringfence doctor`"))
     };
@@ -99,15 +113,16 @@ fn confine(plan: &Plan, log: &Log) -> Result<Confined, Failure> {
     let kept = capabilities(plan);
     setup::drop_capabilities(kept.bits()).map_err(failed("drop capabilities"))?;
     log.info(&format!("capabilities kept: {}", names(kept)));
-    filter(&*platform, log)?;
-    Ok(Confined {
+    let more = if commanded { CONTROL_RULES } else { &[] };
+    filter(&*platform, more, log)?;
+    let confined = Confined {
         platform,
         memory,
-        roots,
         descriptors,
         umask,
         processors,
-    })
+    };
+    Ok((confined, roots))
 }
 
 fn say_namespaces(namespaces: Namespaces, log: &Log) {
@@ -175,7 +190,8 @@ fn heap_limit(tasks: usize, memory: u64) -> u64 {
 /// What host files are served with, besides their owners' rights.
 fn capabilities(plan: &Plan) -> Capabilities {
     let reading = Capabilities::DAC_READ_SEARCH;
-    if plan.volumes.iter().all(|volume| volume.read_only) {
+    let writable = |mount: &MountPlan| matches!(&mount.what, What::Bind(bind) if !bind.read_only);
+    if plan.root.changes != Changes::Through && !plan.mounts.iter().any(writable) {
         return reading;
     }
     reading
@@ -192,12 +208,13 @@ fn names(capabilities: Capabilities) -> String {
 }
 
 /// From here on, any host call that is not on the list kills the sentry.
-fn filter(platform: &dyn Platform, log: &Log) -> Result<(), Failure> {
+fn filter(platform: &dyn Platform, more: &'static [HostRule], log: &Log) -> Result<(), Failure> {
     let failed = |error: setup::seccomp::FilterError| {
         Failure::own(format!("cannot confine the sentry's host calls: {error}"))
     };
     let mut rules = SENTRY_RULES.to_vec();
     rules.extend(platform.host_rules());
+    rules.push(more);
     let count: usize = rules.iter().map(|rules| rules.len()).sum();
     let program = setup::seccomp::compile(&rules).map_err(failed)?;
     setup::seccomp::install(&program).map_err(failed)?;
@@ -211,15 +228,49 @@ fn filter(platform: &dyn Platform, log: &Log) -> Result<(), Failure> {
 /// Makes the kernel and the program in it, and waits for the end.
 fn run(
     plan: &Plan,
-    confined: Confined,
-    (opened, is_job): (stdio::Opened, bool),
-    control: Child,
+    confined: (Confined, Roots),
+    outside: Outside,
     log: &Log,
 ) -> Result<u8, Failure> {
     let failed = |errno: Errno| Failure::own(format!("cannot prepare the program: {errno}"));
+    let (mut confined, roots) = confined;
+    let control = outside.control;
+    let kernel = kernel(plan, &mut confined, roots)?;
+    let terminals = terminals(&kernel, &control, outside.is_job);
+    devices(&confined.memory, &kernel, &terminals);
+    let watcher = Watcher::new().map_err(failed)?;
+    let programs = Arc::new(Programs {
+        kernel: Arc::clone(&kernel),
+        terminals: Arc::clone(&terminals),
+        watcher: Arc::clone(&watcher),
+        umask: confined.umask,
+        log: log.clone(),
+    });
+    let found = programs.look(&plan.process)?;
+    let (fds, tty) = programs.descriptors(&plan.process, outside.stdio)?;
+    spawn("watcher", move || watcher.run())?;
+    let (signalled, waiting) = (Arc::clone(&kernel), Arc::clone(&terminals));
+    spawn("control", move || control.serve(&signalled, &waiting))?;
+    let go = match outside.commands {
+        None => Go::default(),
+        Some(commands) => match commands.serve(&programs)? {
+            Command::Start(go) => go,
+            Command::End(signal) => return Ok(ExitStatus::Killed(signal).shell_status()),
+        },
+    };
+    let started = programs.start((&plan.process, found), (fds, tty), Role::Main);
+    go.answer(&started);
+    started?;
+    let status = kernel.wait_exit();
+    report(&kernel, plan, log);
+    Ok(status.shell_status())
+}
+
+/// Makes the kernel with its file systems.
+fn kernel(plan: &Plan, confined: &mut Confined, roots: Roots) -> Result<Arc<Kernel>, Failure> {
     let caller = Caller::kernel();
     let limit = usize::try_from(confined.descriptors).unwrap_or(usize::MAX);
-    let proc = ProcFs::new(device::PROC, confined.processors.map(OwnedFd::from));
+    let proc = ProcFs::new(device::PROC, confined.processors.take().map(OwnedFd::from));
     let builder = Builder {
         plan,
         memory: &confined.memory,
@@ -227,49 +278,30 @@ fn run(
         proc: &proc,
         kernel: &caller,
     };
-    let pipes = Pipes::new(device::PIPES);
-    let mounts = builder.build(confined.roots)?;
+    let mounts = builder.build(roots)?;
     let trace = plan
         .strace
         .then(|| -> Arc<dyn TraceSink> { Arc::new(trace::Stderr) });
     let kernel = Kernel::new(Config {
-        platform: confined.platform,
+        platform: Arc::clone(&confined.platform),
         memory: Arc::clone(&confined.memory),
-        pipes: Arc::clone(&pipes),
-        mounts: Arc::clone(&mounts),
-        hostname: HOSTNAME.to_vec(),
+        pipes: Pipes::new(device::PIPES),
+        mounts,
+        hostname: plan.hostname.clone(),
         tasks_max: plan.tasks,
-        init: Init::Reaper,
+        init: plan.init,
         trace,
     });
+    if let Some(name) = &plan.domainname {
+        kernel.set_domainname(name.clone());
+    }
     proc.attach(&kernel);
-    let terminals = terminals(&kernel, &control, is_job);
-    devices(&confined.memory, &pipes, &kernel, &terminals);
-    let watcher = Watcher::new().map_err(failed)?;
-    let stdio = stdio::Builder {
-        watcher: &watcher,
-        terminals: &terminals,
-        plan,
-        root: &mounts.root(),
-        writer: Writer {
-            caller: &caller,
-            size_limit: u64::MAX,
-        },
-        log,
-    };
-    let fds = stdio.table(opened).map_err(failed)?;
-    spawn("watcher", move || watcher.run())?;
-    let (signalled, waiting) = (Arc::clone(&kernel), Arc::clone(&terminals));
-    spawn("control", move || control.serve(&signalled, &waiting))?;
-    start(&kernel, plan, (fds, terminals.first()), confined.umask, log)?;
-    let status = kernel.wait_exit();
-    report(&kernel, plan, log);
-    Ok(status.shell_status())
+    Ok(kernel)
 }
 
 /// The caller's terminals, and the sandbox as a job of his shell.
 fn terminals(kernel: &Arc<Kernel>, control: &Child, is_job: bool) -> Arc<Terminals> {
-    let mut outside: Option<Arc<dyn Outside>> = None;
+    let mut outside: Option<Arc<dyn fs::host_stdio::Outside>> = None;
     if is_job {
         let reports = control.reports();
         kernel.set_outside(Arc::<Reports>::clone(reports));
@@ -279,13 +311,8 @@ fn terminals(kernel: &Arc<Kernel>, control: &Child, is_job: bool) -> Arc<Termina
 }
 
 /// What device numbers stand for in the sandbox.
-fn devices(
-    memory: &Arc<MemoryFile>,
-    pipes: &Arc<Pipes>,
-    kernel: &Arc<Kernel>,
-    terminals: &Arc<Terminals>,
-) {
-    let mut devices = Devices::new(memory, pipes);
+fn devices(memory: &Arc<MemoryFile>, kernel: &Arc<Kernel>, terminals: &Arc<Terminals>) {
+    let mut devices = Devices::new(memory, &kernel.pipes);
     stdio::register(&mut devices, terminals);
     let sessions = Sessions::new(kernel);
     // New devices: nobody has said it before.
@@ -293,7 +320,7 @@ fn devices(
     install_special(Arc::new(devices));
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     const STACK: usize = 256 << 10;
     std::thread::Builder::new()
         .name(name.to_owned())
@@ -301,50 +328,6 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
         .spawn(body)
         .map(drop)
         .map_err(|error| Failure::own(format!("cannot start the thread `{name}`: {error}")))
-}
-
-/// Starts the program with its descriptors and its controlling terminal.
-fn start(
-    kernel: &Arc<Kernel>,
-    plan: &Plan,
-    (fds, tty): (Arc<vfs::FdTable>, Option<DeviceId>),
-    umask: u16,
-    log: &Log,
-) -> Result<(), Failure> {
-    let caller = Caller {
-        credentials: program::credentials(&plan.identity),
-        tid: Pid(0),
-        tgid: Pid(0),
-    };
-    let root = kernel.mounts.root();
-    let cwd = program::directory(plan, &root, &caller, log)?;
-    let bytes = |text: &std::ffi::OsString| text.clone().into_encoded_bytes();
-    let argv: Vec<_> = plan.command.iter().map(bytes).collect();
-    let name = argv.first().cloned().unwrap_or_default();
-    let walk = Walk {
-        root: &root,
-        start: &cwd,
-        caller: &caller,
-        flags: WalkFlags::empty(),
-    };
-    let path = program::find(&name, plan, &walk)
-        .map_err(|errno| program::not_started(plan, StartError::Exec(errno)))?;
-    log.info(&format!("starting {}", path.escape_ascii()));
-    let context = FsContext::new(root.clone(), cwd.clone());
-    context.set_umask(umask);
-    kernel
-        .start_init(FirstProgram {
-            path,
-            argv,
-            envp: program::environment(plan),
-            fds,
-            fs: context,
-            credentials: caller.credentials.clone(),
-            limits: Limits::default(),
-            tty,
-        })
-        .map(drop)
-        .map_err(|why| program::not_started(plan, why))
 }
 
 /// What the program called that is not there: into the log, and after a trace.

@@ -1,7 +1,8 @@
 //! Who the program is, and how its ids are the host's.
 
-use base::Errno;
+use base::{Errno, Gid, Uid};
 use platform::host::setup::{self, IdMaps};
+use vfs::{Capabilities, Credentials};
 
 /// As whom the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,11 +17,11 @@ pub(crate) enum RunAs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
     /// In the sandbox.
-    pub(crate) uid: u32,
+    uid: u32,
     /// In the sandbox.
-    pub(crate) gid: u32,
+    gid: u32,
     /// In the sandbox.
-    pub(crate) groups: Vec<u32>,
+    groups: Vec<u32>,
     host_uid: u32,
     host_gid: u32,
     may_map_all: bool,
@@ -44,9 +45,15 @@ impl Identity {
         })
     }
 
+    /// The program's credentials: root has all capabilities there are in the sandbox.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let groups = self.groups.iter().copied().map(Gid).collect();
+        Credentials::new(Uid(self.uid), Gid(self.gid), groups, Capabilities::all())
+    }
+
     /// The maps of the sentry's user namespace: all of the caller's ids where he may map
     /// them, else his own one, as the one that the program has.
-    pub(super) fn maps(&self) -> Result<IdMaps, Errno> {
+    pub(crate) fn maps(&self) -> Result<IdMaps, Errno> {
         let mut maps = IdMaps::of_caller(self.host_uid, self.host_gid, self.may_map_all)?;
         if !self.may_map_all {
             maps.users = vec![(self.uid, self.host_uid, 1)];

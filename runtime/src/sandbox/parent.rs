@@ -13,8 +13,8 @@ use base::Errno;
 use fs::host_stdio::TerminalGuard;
 use platform::host::setup::{self, Exit, Namespaces, Signals, Stopped};
 
-use super::Plan;
 use super::control::{Parent, Report};
+use super::plan::Plan;
 use crate::cli::Failure;
 use crate::log::Log;
 
@@ -28,6 +28,16 @@ pub(super) fn attend(pid: i32, plan: &Plan, control: Parent, log: &Log) -> Resul
         let _ = setup::wait_for(pid);
         return Err(failure);
     }
+    wait(pid, control, terminals, log)
+}
+
+/// Hands signals on to the sandbox, process `pid`, until its end; the program's status.
+pub(super) fn wait(
+    pid: i32,
+    control: Parent,
+    terminals: Vec<TerminalGuard>,
+    log: &Log,
+) -> Result<u8, Failure> {
     let mut job = Job {
         terminals,
         control,
@@ -42,25 +52,30 @@ pub(super) fn attend(pid: i32, plan: &Plan, control: Parent, log: &Log) -> Resul
             log.info(&format!("the sandbox ended with status {status}"));
             Ok(status)
         }
-        Exit::Signal(signal) => Err(Failure::own(format!(
-            "the sandbox was ended by signal {signal}{}",
-            explanation(signal)
-        ))),
+        Exit::Signal(signal) => Err(ended_by(signal)),
     }
 }
 
-fn let_go(pid: i32, plan: &Plan, control: &Parent, log: &Log) -> Result<(), Failure> {
+/// The sandbox's process ended by a signal.
+pub(super) fn ended_by(signal: i32) -> Failure {
+    Failure::own(format!(
+        "the sandbox was ended by signal {signal}{}",
+        explanation(signal)
+    ))
+}
+
+/// Maps the ids of the sandbox, process `pid`, and lets it start.
+pub(super) fn let_go(pid: i32, plan: &Plan, control: &Parent, log: &Log) -> Result<(), Failure> {
     if plan.namespaces.contains(Namespaces::USER) {
         let failed = |errno| {
             Failure::own(format!(
                 "cannot map the sandbox's user ids: {errno}; see `ringfence doctor`"
             ))
         };
-        let maps = plan.identity.maps().map_err(failed)?;
-        maps.write(pid).map_err(failed)?;
+        plan.maps.write(pid).map_err(failed)?;
         log.info(&format!(
             "user ids mapped (inside, outside, count): {:?}; group ids: {:?}",
-            maps.users, maps.groups
+            plan.maps.users, plan.maps.groups
         ));
     }
     control
@@ -161,7 +176,7 @@ impl Job<'_> {
 }
 
 /// Remembers the settings of the terminals that the program gets.
-fn terminals() -> Vec<TerminalGuard> {
+pub(crate) fn terminals() -> Vec<TerminalGuard> {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let mut guards: Vec<TerminalGuard> = Vec::new();
     for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {

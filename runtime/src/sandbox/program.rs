@@ -1,43 +1,22 @@
 //! The program: where it is, where it starts, what it gets.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use base::{Errno, Gid, Uid};
-use sentry::task::StartError;
-use vfs::{Caller, Capabilities, Credentials, Path, Walk, WalkFlags};
+use base::{Errno, Pid};
+use sentry::kernel::Kernel;
+use sentry::task::{FirstProgram, FsContext, StartError};
+use vfs::{Caller, DeviceId, FdTable, Path, Walk, WalkFlags};
 
-use super::{Cwd, Identity, Plan};
+use super::plan::{Cwd, Process};
 use crate::cli::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 use crate::log::Log;
 
 /// Where programs are looked for without PATH: execvp(3).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// The program's credentials: root has all capabilities there are in the sandbox.
-pub(super) fn credentials(identity: &Identity) -> Arc<Credentials> {
-    let groups = identity.groups.iter().copied().map(Gid).collect();
-    let (uid, gid) = (Uid(identity.uid), Gid(identity.gid));
-    Arc::new(Credentials::new(uid, gid, groups, Capabilities::all()))
-}
-
-/// `NAME=value` of each variable.
-pub(super) fn environment(plan: &Plan) -> Vec<Vec<u8>> {
-    let line = |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
-    plan.environment
-        .iter()
-        .map(|(name, value)| line(name, value))
-        .collect()
-}
-
 /// The directory to start in.
-pub(super) fn directory(
-    plan: &Plan,
-    root: &Path,
-    caller: &Caller,
-    log: &Log,
-) -> Result<Path, Failure> {
+fn directory(process: &Process, root: &Path, caller: &Caller, log: &Log) -> Result<Path, Failure> {
     let walk = Walk {
         root,
         start: root,
@@ -49,10 +28,10 @@ pub(super) fn directory(
         place.may(&caller.credentials, vfs::Access::EXEC)?;
         Ok(place)
     };
-    match &plan.cwd {
-        Cwd::Asked(path) => enter(path).map_err(|errno: Errno| {
+    match &process.cwd {
+        Cwd::Asked(path) | Cwd::Made(path) => enter(path).map_err(|errno: Errno| {
             Failure::own(format!(
-                "cannot start in the directory `{}`: {errno}; name another with --cwd",
+                "cannot start in the working directory `{}`: {errno}; name another (--cwd)",
                 path.display()
             ))
         }),
@@ -68,15 +47,17 @@ pub(super) fn directory(
 
 /// The path of the program that `name` means: itself with a slash in it, else the first
 /// one in PATH that can be executed. `ENOENT`, or `EACCES` if all there is cannot be.
-pub(super) fn find(name: &[u8], plan: &Plan, walk: &Walk<'_>) -> Result<Vec<u8>, Errno> {
+fn find(process: &Process, walk: &Walk<'_>) -> Result<Vec<u8>, Errno> {
+    let name = process.command.first().map(Vec::as_slice);
+    let name = name.unwrap_or_default();
     if name.is_empty() {
         return Err(Errno::ENOENT);
     }
     if name.contains(&b'/') {
-        return Ok(name.to_vec());
+        // What is wrong with it is execve(2)'s to say, but for a name that is not there.
+        return walk.resolve(name).map(|_| name.to_vec());
     }
-    let variable = plan.environment.iter().find(|(name, _)| name == "PATH");
-    let path = variable.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
+    let path = process.variable(b"PATH").unwrap_or(DEFAULT_PATH);
     let mut refused = Errno::ENOENT;
     for directory in path.split(|byte| *byte == b':') {
         let directory = if directory.is_empty() {
@@ -98,13 +79,80 @@ pub(super) fn find(name: &[u8], plan: &Plan, walk: &Walk<'_>) -> Result<Vec<u8>,
     Err(refused)
 }
 
+/// A program that was found, with all it gets but its descriptors.
+pub(super) struct Found {
+    path: Vec<u8>,
+    fs: Arc<FsContext>,
+}
+
+/// Finds a program and where it starts; `umask` is the caller's.
+pub(super) fn look(
+    process: &Process,
+    root: &Path,
+    umask: u16,
+    log: &Log,
+) -> Result<Found, Failure> {
+    let caller = Caller {
+        credentials: Arc::new(process.credentials.clone()),
+        tid: Pid(0),
+        tgid: Pid(0),
+    };
+    let cwd = directory(process, root, &caller, log)?;
+    let walk = Walk {
+        root,
+        start: &cwd,
+        caller: &caller,
+        flags: WalkFlags::empty(),
+    };
+    let path =
+        find(process, &walk).map_err(|errno| not_started(process, StartError::Exec(errno)))?;
+    let fs = FsContext::new(root.clone(), cwd.clone());
+    fs.set_umask(process.umask.unwrap_or(umask));
+    Ok(Found { path, fs })
+}
+
+/// In which role a program starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Its end is the sandbox's.
+    Main,
+    /// Beside the main one.
+    Guest,
+}
+
+/// Starts a program with its descriptors and its controlling terminal.
+pub(super) fn start(
+    kernel: &Arc<Kernel>,
+    (process, found): (&Process, Found),
+    (fds, tty): (Arc<FdTable>, Option<DeviceId>),
+    role: Role,
+    log: &Log,
+) -> Result<Pid, Failure> {
+    log.info(&format!("starting {}", found.path.escape_ascii()));
+    let program = FirstProgram {
+        path: found.path,
+        argv: process.command.clone(),
+        envp: process.environment.clone(),
+        fds,
+        fs: found.fs,
+        credentials: Arc::new(process.credentials.clone()),
+        limits: process.limits,
+        tty,
+        filter: process.filter.clone(),
+    };
+    let started = match role {
+        Role::Main => kernel.start_init(program),
+        Role::Guest => kernel.start_guest(program),
+    };
+    started.map_err(|why| not_started(process, why))
+}
+
 /// Says why the program did not start.
-pub(super) fn not_started(plan: &Plan, why: StartError) -> Failure {
-    let name = plan.command.first().map(|name| name.display().to_string());
-    let name = name.unwrap_or_default();
+fn not_started(process: &Process, why: StartError) -> Failure {
+    let name = process.name();
     match why {
         StartError::Exec(errno) => Failure {
-            message: format!("cannot execute `{name}`: {errno}"),
+            message: format!("cannot execute `{name}`: {}", reason(&name, errno)),
             status: if errno == Errno::ENOENT {
                 NOT_FOUND
             } else {
@@ -114,5 +162,18 @@ pub(super) fn not_started(plan: &Plan, why: StartError) -> Failure {
         StartError::Host(errno) => Failure::own(format!(
             "cannot start `{name}`: {errno}; the host gives no more threads, processes or memory"
         )),
+    }
+}
+
+/// In the words by which clients tell a program that is not there or cannot be executed from
+/// other failures.
+fn reason(name: &str, errno: Errno) -> String {
+    match errno {
+        Errno::ENOENT if !name.contains('/') => {
+            format!("executable file `{name}` not found in $PATH")
+        }
+        Errno::ENOENT => "no such file or directory".to_owned(),
+        Errno::EACCES => "permission denied".to_owned(),
+        other => other.to_string(),
     }
 }

@@ -1,7 +1,8 @@
-//! The program's descriptors 0, 1 and 2.
+//! The program's descriptors 0, 1 and 2, and those beyond that it inherits.
 
+use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use arch::abi::OpenFlags;
@@ -10,25 +11,76 @@ use fs::dev::Devices;
 use fs::host_stdio::{
     Inherited, Stdio, TERMINAL, TERMINALS_MAX, Terminals, Watcher, terminal_name,
 };
-use platform::host;
-use sentry::task::{Limits, Resource};
+use platform::host::{self, setup};
+use sentry::task::Resource;
 use vfs::ops::{self, Chown, OpenHow};
 use vfs::{
     Caller, DeviceId, FdTable, FileDescription, FileKind, OnExec, Path, Walk, WalkFlags, Writer,
 };
 
-use super::{Plan, device};
+use super::device;
+use super::plan::Process;
 use crate::log::Log;
 
-/// What is opened of the caller's terminals before the sentry can open nothing more.
-pub(super) struct Opened([Option<OwnedFd>; 3]);
+/// What the program inherits, opened before the sentry can open nothing more.
+pub(crate) struct Opened(Vec<Inherited>);
 
-/// Opens the caller's terminals once more: see [`host::tty::open_again`]. One that may not
-/// be is shared with the caller.
-pub(super) fn open() -> Opened {
+/// Takes hold of the standard descriptors and `more` beyond; all others are closed, so this is
+/// a verb's first act. The caller's terminals are opened once more, see
+/// [`host::tty::open_again`]; one that may not be is shared with the caller. `EBADF` if one of
+/// those beyond is not open; a standard one that is not, std has opened as /dev/null already.
+pub(crate) fn open(more: u32) -> Result<Opened, Errno> {
+    let end = more.saturating_add(3);
+    setup::close_from(end)?;
+    let beyond: Vec<_> = (3..end).map(setup::inherited).collect::<Result<_, _>>()?;
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    Opened(standard.map(|fd| host::tty::open_again(fd).ok()))
+    let mut all = Vec::new();
+    for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+        all.push(host::duplicate(fd)?);
+    }
+    all.extend(beyond);
+    Ok(Opened(all.into_iter().map(inherit).collect()))
+}
+
+fn inherit(file: OwnedFd) -> Inherited {
+    let own = host::tty::open_again(file.as_fd()).ok();
+    Inherited { file, own }
+}
+
+impl Opened {
+    /// All descriptors for another process, and which of them belong together: a file, and
+    /// behind it for a terminal (`true`) the second one of it.
+    pub(crate) fn to_send(&self) -> (Vec<BorrowedFd<'_>>, Vec<bool>) {
+        let mut descriptors = Vec::new();
+        for one in &self.0 {
+            descriptors.push(one.file.as_fd());
+            descriptors.extend(one.own.as_ref().map(AsFd::as_fd));
+        }
+        let pairs = self.0.iter().map(|one| one.own.is_some()).collect();
+        (descriptors, pairs)
+    }
+
+    /// What came from another process; see [`Opened::to_send`]. `EBADF` if that is not it.
+    pub(super) fn received(files: Vec<OwnedFd>, pairs: &[bool]) -> Result<Self, Errno> {
+        let mut files = files.into_iter();
+        let mut next = || files.next().ok_or(Errno::EBADF);
+        let mut all = Vec::new();
+        for pair in pairs {
+            all.push(Inherited {
+                file: next()?,
+                own: if *pair { Some(next()?) } else { None },
+            });
+        }
+        Ok(Self(all))
+    }
+
+    /// The program gets `terminal` as its standard descriptors.
+    pub(crate) fn use_terminal(&mut self, terminal: &OwnedFd) -> Result<(), Errno> {
+        for standard in self.0.iter_mut().take(3) {
+            *standard = inherit(host::duplicate(terminal.as_fd())?);
+        }
+        Ok(())
+    }
 }
 
 /// Has the numbers of the caller's terminals stand for them.
@@ -46,27 +98,27 @@ pub(super) fn register(devices: &mut Devices, terminals: &Arc<Terminals>) {
 pub(super) struct Builder<'a> {
     pub(super) watcher: &'a Arc<Watcher>,
     pub(super) terminals: &'a Arc<Terminals>,
-    pub(super) plan: &'a Plan,
+    pub(super) process: &'a Process,
     pub(super) root: &'a Path,
     /// Who makes the terminals' names.
     pub(super) writer: Writer<'a>,
+    /// Is set to the first terminal among the files.
+    pub(super) terminal: &'a Cell<Option<DeviceId>>,
     pub(super) log: &'a Log,
 }
 
 impl Builder<'_> {
-    /// A table with the caller's standard input, output and error. What cannot be shown (a
-    /// directory, which would lead to the host's files, or a disk) is /dev/null instead;
-    /// what is closed std has opened as that already.
-    pub(super) fn table(&self, opened: Opened) -> Result<Arc<FdTable>, Errno> {
+    /// A table of these files as descriptors 0, 1, 2 and so on. What cannot be shown (a
+    /// directory, which would lead to the host's files, or a disk) is /dev/null instead.
+    pub(super) fn table(&self, inherited: Opened) -> Result<Arc<FdTable>, Errno> {
         let mut stdio = Stdio::new(self.watcher, self.terminals, device::STDIO, self.owner());
         let fds = FdTable::new();
-        let limit = Limits::default().get(Resource::Nofile).cur;
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        for (number, (fd, own)) in standard.into_iter().zip(opened.0).enumerate() {
-            let file = host::duplicate(fd)?;
-            let inherited = Inherited { file, own };
-            let file = match stdio.adopt(inherited, |terminal| self.place(terminal)) {
+        let limit = self.process.limits.get(Resource::Nofile).cur;
+        for (number, file) in inherited.0.into_iter().enumerate() {
+            let file = match stdio.adopt(file, |terminal| {
+                self.terminal.set(self.terminal.get().or(Some(terminal)));
+                self.place(terminal)
+            }) {
                 Ok(file) => file,
                 Err(errno) => {
                     self.log.warn(&format!(
@@ -81,7 +133,7 @@ impl Builder<'_> {
     }
 
     fn owner(&self) -> (Uid, Gid) {
-        (Uid(self.plan.identity.uid), Gid(self.plan.identity.gid))
+        (self.process.credentials.uid, self.process.credentials.gid)
     }
 
     fn walk(&self) -> Walk<'_> {

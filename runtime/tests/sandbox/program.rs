@@ -23,11 +23,11 @@ fn a_program_that_cannot_start_has_a_shells_status() {
         let plain = scratch.file("plain", "#!/bin/sh\n");
         let plain = plain.to_str().unwrap();
         let cases = [
-            ("/nonexistent", 127, "No such file"),
-            ("no-such-program", 127, "No such file"),
-            ("", 127, "No such file"),
-            ("/etc", 126, "Permission denied"),
-            (plain, 126, "Permission denied"),
+            ("/nonexistent", 127, "no such file"),
+            ("no-such-program", 127, "not found in $PATH"),
+            ("", 127, "not found in $PATH"),
+            ("/etc", 126, "permission denied"),
+            (plain, 126, "permission denied"),
         ];
         for (name, status, reason) in cases {
             let output = run(who, &["--", name]);

@@ -160,6 +160,17 @@ pub fn row(nr: u32) -> Option<&'static Row> {
     TABLE.get(usize::from(index).checked_sub(1)?)
 }
 
+/// The number here of the call of this name; `None` if this architecture has none.
+#[must_use]
+pub fn number_of(name: &str) -> Option<u32> {
+    let row = TABLE.iter().find(|row| row.name == name)?;
+    if arch::layout::MACHINE == arch::abi::elf::EM_X86_64 {
+        row.x86_64
+    } else {
+        row.aarch64
+    }
+}
+
 syscalls! {
     // name  x86  arm  handler(argument: type)  support
     // ---- processes

@@ -196,6 +196,7 @@ impl Task {
         let own_memory = !shares(CloneFlags::VM);
         let set = |flag, at: Addr| if shares(flag) { at } else { Addr::NULL };
         Ok(Seed {
+            tty: None,
             kernel: Arc::clone(&self.kernel),
             parts: TaskParts {
                 hold,

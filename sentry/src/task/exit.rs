@@ -48,6 +48,9 @@ pub(super) fn end_thread(mut task: Task, status: ExitStatus) {
     }
     drop(tree);
     group.end_events.wake(Ready::IN | Ready::HUP);
+    if let Some(status) = last {
+        kernel.guest_ended(group.id, status);
+    }
     if let Some(status) = last
         && kernel.process_ended(group.id, status)
     {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
 
+use arch::abi::prctl::SockFilter;
 use arch::abi::signal::StackT;
 use arch::abi::{SigSet, Signal};
 use arch::{FpState, Regs};
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::kernel::{Init, Kernel};
 use crate::loader::{self, Program};
-use crate::seccomp::{Gains, Seccomp};
+use crate::seccomp::{Gains, NewFilter, Seccomp};
 use crate::signal::{Actions, AsRunning, NO_STACK, Origin, Scope, SigInfo, ThreadSignals};
 use crate::time::ClockId;
 
@@ -35,7 +36,7 @@ pub const TASK_STACK: usize = if cfg!(debug_assertions) {
 
 /// How a new task is related to the one that makes it.
 pub(super) enum Kinship {
-    /// The first process.
+    /// The first process, or one that was put beside it from outside: no process's child.
     First,
     /// The first program, below the kernel's own process 1.
     Adopted(Pid),
@@ -56,6 +57,8 @@ pub(super) struct Seed {
     pub(super) kernel: Arc<Kernel>,
     pub(super) parts: TaskParts,
     pub(super) kinship: Kinship,
+    /// The controlling terminal of a session that begins with this task.
+    pub(super) tty: Option<DeviceId>,
     pub(super) regs: Regs,
     pub(super) fp: FpState,
     pub(super) mask: SigSet,
@@ -129,7 +132,7 @@ impl Seed {
         if cpus != self.kernel.cpus {
             context.run_on(&cpus);
         }
-        enroll(&self.kernel, &state, self.mask, self.kinship)?;
+        enroll(&self.kernel, &state, self.mask, (self.kinship, self.tty))?;
         let tid = state.tid();
         if let Some((parents, at)) = self.set_parent_tid {
             store(&parents, at, tid);
@@ -175,7 +178,7 @@ fn enroll(
     kernel: &Kernel,
     state: &Arc<TaskState>,
     mask: SigSet,
-    kinship: Kinship,
+    (kinship, tty): (Kinship, Option<DeviceId>),
 ) -> Result<(), Errno> {
     let group = &state.group;
     let mut tree = kernel.tree();
@@ -187,12 +190,12 @@ fn enroll(
     match kinship {
         Kinship::First => {
             tree.add_first(group);
-            tree.set_tty(group.id, kernel.main_tty());
+            tree.set_tty(group.id, tty);
         }
         Kinship::Adopted(parent) => {
             tree.add_child(group, (parent, parent), Some(Signal::SIGCHLD))?;
             tree.new_session(group.id)?;
-            tree.set_tty(group.id, kernel.main_tty());
+            tree.set_tty(group.id, tty);
         }
         Kinship::Child {
             parent,
@@ -242,6 +245,17 @@ pub struct FirstProgram {
     pub limits: Limits,
     /// Its controlling terminal.
     pub tty: Option<DeviceId>,
+    /// The filter of its system calls: seccomp(2). Empty: none.
+    pub filter: Vec<SockFilter>,
+}
+
+/// Which process is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The one whose end is the sandbox's.
+    Main,
+    /// Another one.
+    Guest,
 }
 
 /// Why the first program did not start.
@@ -255,13 +269,34 @@ pub enum StartError {
 
 impl Kernel {
     /// Starts the program of the sandbox; its end is the sandbox's.
-    #[expect(clippy::too_many_lines, reason = "the order of the start is the point")]
     pub fn start_init(self: &Arc<Self>, first: FirstProgram) -> Result<Pid, StartError> {
-        let host = StartError::Host;
         let reaper = match self.init {
             Init::Program => None,
-            Init::Reaper => Some(self.add_reaper().map_err(host)?),
+            Init::Reaper => Some(self.add_reaper().map_err(StartError::Host)?),
         };
+        let kinship = reaper.map_or(Kinship::First, Kinship::Adopted);
+        self.start_program(first, kinship, Role::Main)
+    }
+
+    /// Starts a program from outside in a sandbox that runs: a process without a parent, in a
+    /// session of its own. Nobody inside waits for it: see [`Kernel::wait_guest`].
+    pub fn start_guest(self: &Arc<Self>, program: FirstProgram) -> Result<Pid, StartError> {
+        self.start_program(program, Kinship::First, Role::Guest)
+    }
+
+    #[expect(clippy::too_many_lines, reason = "the order of the start is the point")]
+    fn start_program(
+        self: &Arc<Self>,
+        first: FirstProgram,
+        kinship: Kinship,
+        role: Role,
+    ) -> Result<Pid, StartError> {
+        let host = StartError::Host;
+        let seccomp = Seccomp::default();
+        if !first.filter.is_empty() {
+            let filter = NewFilter::new(&first.filter).map_err(host)?;
+            seccomp.add(&filter).map_err(host)?;
+        }
         let hold = self.pids.allocate().map_err(host)?;
         let pid = hold.pid();
         let caller = Caller {
@@ -290,8 +325,13 @@ impl Kernel {
             dumpable: 1,
             started,
         });
-        group.signals().unkillable = reaper.is_none();
-        self.set_main(pid, first.tty);
+        match role {
+            Role::Main => {
+                group.signals().unkillable = matches!(kinship, Kinship::First);
+                self.set_main(pid);
+            }
+            Role::Guest => self.guests.add(pid),
+        }
         let seed = Seed {
             kernel: Arc::clone(self),
             parts: TaskParts {
@@ -304,10 +344,11 @@ impl Kernel {
                 fs: first.fs,
                 sched: Sched::new(self.cpus),
                 timer_slack: 50_000,
-                seccomp: Seccomp::default(),
+                seccomp,
                 started,
             },
-            kinship: reaper.map_or(Kinship::First, Kinship::Adopted),
+            kinship,
+            tty: first.tty,
             regs: Regs::new_program(loaded.entry, loaded.stack),
             fp: FpState::new(),
             mask: SigSet::EMPTY,
@@ -319,8 +360,13 @@ impl Kernel {
             set_parent_tid: None,
             vfork: None,
         };
-        seed.start().map_err(host)?;
-        Ok(pid)
+        match seed.start() {
+            Ok(()) => Ok(pid),
+            Err(errno) => {
+                self.guests.forget(pid);
+                Err(host(errno))
+            }
+        }
     }
 
     /// Process 1 of the kernel's own: it has no thread, and what it adopts leaves no zombie.
@@ -359,7 +405,13 @@ impl Kernel {
     /// main process's session, or to the main process's own if that session has no
     /// terminal. `ESRCH` if it has ended.
     pub fn signal_foreground(&self, signal: Signal) -> Result<(), Errno> {
-        self.signal_groups(&[signal], |tree, node| {
+        let main = self.main().ok_or(Errno::ESRCH)?;
+        self.signal_foreground_of(main, signal)
+    }
+
+    /// The same for the session of process `pid`. `ESRCH`.
+    pub fn signal_foreground_of(&self, pid: Pid, signal: Signal) -> Result<(), Errno> {
+        self.signal_groups(pid, &[signal], |tree, node| {
             tree.members(tree.foreground(node.session).unwrap_or(node.pgrp))
         })
     }
@@ -367,31 +419,36 @@ impl Kernel {
     /// The shell outside continues the main process and its process group: SIGCONT.
     /// `ESRCH` if it has ended.
     pub fn continue_job(&self) -> Result<(), Errno> {
-        self.signal_groups(&[Signal::SIGCONT], |tree, node| tree.members(node.pgrp))
+        let main = self.main().ok_or(Errno::ESRCH)?;
+        self.signal_groups(main, &[Signal::SIGCONT], |tree, node| {
+            tree.members(node.pgrp)
+        })
     }
 
     /// The terminal is gone: SIGHUP and SIGCONT to the leader of the main process's session
     /// (its end is the foreground's to hear of), or to the main process's own process group
     /// if that session has no terminal. `ESRCH` if it has ended. Source: tty_io.c.
     pub fn hang_up(&self) -> Result<(), Errno> {
-        self.signal_groups(&[Signal::SIGHUP, Signal::SIGCONT], |tree, node| match tree
-            .foreground(node.session)
-        {
-            Some(_) => tree.group_of(node.session).into_iter().collect(),
-            None => tree.members(node.pgrp),
+        let main = self.main().ok_or(Errno::ESRCH)?;
+        let signals = [Signal::SIGHUP, Signal::SIGCONT];
+        self.signal_groups(main, &signals, |tree, node| {
+            match tree.foreground(node.session) {
+                Some(_) => tree.group_of(node.session).into_iter().collect(),
+                None => tree.members(node.pgrp),
+            }
         })
     }
 
-    /// Sends signals from outside to process groups that are found from the main process.
+    /// Sends signals from outside to process groups that are found from process `from`.
     fn signal_groups(
         &self,
+        from: Pid,
         signals: &[Signal],
         find: impl FnOnce(&TaskTree, &Node) -> Vec<Arc<ThreadGroup>>,
     ) -> Result<(), Errno> {
         let groups = {
             let tree = self.tree();
-            let main = self.main().ok_or(Errno::ESRCH)?;
-            find(&tree, tree.node(main).ok_or(Errno::ESRCH)?)
+            find(&tree, tree.node(from).ok_or(Errno::ESRCH)?)
         };
         for group in groups {
             for signal in signals {

@@ -20,6 +20,15 @@ pub enum TreeAccess {
     ReadWrite,
 }
 
+/// Whether mounts below a directory belong to its tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Below {
+    /// Yes, all.
+    Too,
+    /// No: what they cover shows.
+    Without,
+}
+
 /// struct mount_attr of mount_setattr(2).
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -46,11 +55,16 @@ const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
 
-/// A copy of the mount tree at `path` (with all mounts below it), attached nowhere:
-/// what `..` and absolute links below it lead to stays inside, and what the host
-/// mounts later does not appear. Device nodes and set-id bits have no effect there.
-pub fn clone_tree(path: &CStr, access: TreeAccess) -> Result<OwnedFd, Errno> {
-    let flags = OPEN_TREE_CLONE | CLOEXEC | AT_RECURSIVE;
+/// A copy of the mount tree at `path`, attached nowhere: what `..` and absolute links below
+/// it lead to stays inside, and what the host mounts later does not appear. Device nodes and
+/// set-id bits have no effect there. `EINVAL` for [`Below::Without`] where mounts below it
+/// came from another user namespace, and must not be taken off what they cover.
+pub fn clone_tree(path: &CStr, access: TreeAccess, below: Below) -> Result<OwnedFd, Errno> {
+    let recursive = match below {
+        Below::Too => AT_RECURSIVE,
+        Below::Without => 0,
+    };
+    let flags = OPEN_TREE_CLONE | CLOEXEC | recursive;
     // SAFETY: [buffer] a live C string.
     let tree =
         own(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })?;

@@ -105,6 +105,25 @@ pub enum Sender {
     Process,
 }
 
+/// Signals with a meaning to programs, but for those that end or stop a process whatever it
+/// does, and those that the sentry's own stubs and threads cause.
+const FROM_OUTSIDE: [Signal; 14] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGURG,
+    Signal::SIGWINCH,
+    Signal::SIGPWR,
+];
+
 /// All signals of this process, as things to read. Blocked for good in the calling thread;
 /// SIGKILL and SIGSTOP are the host's alone; SIGPIPE, which std ignores, comes of this
 /// process's own writes.
@@ -117,6 +136,17 @@ impl Signals {
         let blocked = block_all_but(&[Signal::SIGPIPE])?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&blocked, flags).map_err(from_nix)?;
+        Ok(Self(signals))
+    }
+
+    /// Those that somebody outside can mean for a sandbox whose process he knows, in a process
+    /// that has blocked them: [`Signals::next`] waits for them.
+    pub fn of_sandbox() -> Result<Self, Errno> {
+        let mut wanted = SigSet::empty();
+        for signal in FROM_OUTSIDE {
+            wanted.add(signal);
+        }
+        let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC).map_err(from_nix)?;
         Ok(Self(signals))
     }
 

@@ -21,7 +21,7 @@ use vfs::{Caller, DeviceId, FileKind, FileOps, Inode, Path, SpecialFiles};
 use crate::pipe::{Fifo, Pipes};
 use crate::pseudo::Opener;
 
-pub use tree::{DevTree, build};
+pub use tree::{DevTree, build, name_of};
 
 /// Major and minor numbers of what is always there.
 pub mod number {

@@ -37,6 +37,15 @@ const NODES: [(&str, (u32, u32)); 7] = [
     ("ptmx", number::PTMX),
 ];
 
+/// The name in /dev of the device with this number.
+#[must_use]
+pub fn name_of(device: DeviceId) -> Option<&'static [u8]> {
+    let found = NODES
+        .iter()
+        .find(|(_, (major, minor))| DeviceId::new(*major, *minor) == device);
+    found.map(|(name, _)| name.as_bytes())
+}
+
 /// Makes /dev and /dev/shm. `dev` and `shm` are their device numbers; `shm_size` the limit
 /// in bytes on what is in the latter (`None`: half of memory).
 pub fn build(

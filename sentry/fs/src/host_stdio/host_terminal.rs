@@ -46,8 +46,9 @@ pub struct Terminals {
     orphaned: AtomicBool,
 }
 
-/// More are not told apart; there are three standard descriptors.
-pub const TERMINALS_MAX: u32 = 3;
+/// More are not told apart: those that a sandbox is started on, and those of programs that
+/// are put into it later.
+pub const TERMINALS_MAX: u32 = 256;
 
 impl Terminals {
     /// None yet. Without `control` requests about processes are `ENOTTY`; without `outside`
@@ -86,6 +87,16 @@ impl Terminals {
         Ok(Box::new(OpenStream(Arc::clone(stream))))
     }
 
+    /// Forgets terminal `device`, whose session has ended: who still has it open keeps it, but
+    /// its number is free again.
+    pub fn forget(&self, device: DeviceId) {
+        let mut list = self.list.lock();
+        let gone = list.iter().position(|terminal| terminal.device == device);
+        let gone = gone.map(|index| list.remove(index));
+        drop(list);
+        drop(gone);
+    }
+
     /// The sandbox goes on, or is in the foreground again: whoever waits tries again.
     pub fn resume(&self, standing: Standing) {
         let orphaned = self.outside.is_none() || standing == Standing::Orphaned;
@@ -108,12 +119,12 @@ impl Terminals {
         if let Some(known) = list.iter().find(|terminal| terminal.host == host) {
             return Ok(Arc::clone(known));
         }
-        let number = u32::try_from(list.len()).map_err(|_| Errno::ENOSPC)?;
-        if number >= TERMINALS_MAX {
-            return Err(Errno::ENOSPC);
-        }
+        let numbers = (0..TERMINALS_MAX)
+            .map(|number| DeviceId::new(TERMINAL.0, TERMINAL.1.saturating_add(number)));
+        let in_use = |device: &DeviceId| list.iter().any(|terminal| terminal.device == *device);
+        let device = numbers.into_iter().find(|device| !in_use(device));
         let terminal = Arc::new(HostTerminal {
-            device: DeviceId::new(TERMINAL.0, TERMINAL.1.saturating_add(number)),
+            device: device.ok_or(Errno::ENOSPC)?,
             host,
             own,
             queue: WaitQueue::new(),
