@@ -64,7 +64,10 @@ impl KvmContext {
             .bring_fp(&self.slot, own)
             .map(|()| self.run_on(space, &mut vcpu));
         let id = vcpu.id;
-        space.shared.vcpus.give(vcpu);
+        match came {
+            Ok(Some(Came::Broken(_))) => space.shared.vcpus.retire(&vcpu),
+            _ => space.shared.vcpus.give(vcpu),
+        }
         match came? {
             Some(came) => self.exit(space, id, came),
             None => Ok(Some(Exit::Interrupted)),

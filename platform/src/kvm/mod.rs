@@ -30,6 +30,8 @@ mod kick;
 mod machine;
 mod places;
 mod pool;
+#[cfg(debug_assertions)]
+pub mod sabotage;
 mod shared;
 mod space;
 mod tree;

@@ -39,6 +39,9 @@ pub(super) struct Shared {
     world: RwLock<()>,
     /// How many wait for all virtual CPUs to stop.
     stopping: AtomicUsize,
+    /// See `sabotage`.
+    #[cfg(debug_assertions)]
+    pub(super) keep_stale: std::sync::atomic::AtomicBool,
 }
 
 struct Regions {
@@ -99,6 +102,8 @@ impl Shared {
             setup,
             world: RwLock::new(()),
             stopping: AtomicUsize::new(0),
+            #[cfg(debug_assertions)]
+            keep_stale: false.into(),
         };
         let fixed = &shared.regions.fixed;
         Slots::ensure(&shared.vm, fixed, 0, u64_of(shared.fixed.len()))?;
@@ -127,6 +132,10 @@ impl Shared {
     /// Rests on the host's MMU notifiers: what a page's host address loses, the virtual
     /// machine loses too, whether it has shadow or nested page tables.
     pub(super) fn forget(&self, stale: &mut Vec<u64>) -> Result<(), PlatformError> {
+        #[cfg(debug_assertions)]
+        if self.keep_stale.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         stale.sort_unstable();
         stale.dedup();
         for run in stale.chunk_by(|a, b| a.checked_add(PAGE_SIZE) == Some(*b)) {

@@ -129,6 +129,8 @@ struct List {
     /// Host threads of contexts that hold one, by number.
     held: Vec<Option<i32>>,
     waiting: VecDeque<Arc<Waiter>>,
+    /// How many of these are beyond use.
+    lost: usize,
     /// Contexts that exist.
     contexts: usize,
     next_victim: usize,
@@ -144,6 +146,8 @@ struct Waiter {
 #[derive(Default)]
 struct Waiting {
     given: Option<Box<Vcpu>>,
+    /// One was lost: look again at what there is.
+    look_again: bool,
     /// It is its turn soon: no more wait before it than there are virtual CPUs. Only then
     /// does it look at the clock, so that a crowd that waits costs nothing.
     in_front: bool,
@@ -182,37 +186,49 @@ impl Vcpus {
         slot: &Arc<FpSlot>,
         tid: i32,
     ) -> Result<Box<Vcpu>, PlatformError> {
-        let waiter = {
-            let mut list = lock(&self.0);
-            if let Some(at) = list.choose(slot) {
-                let mut vcpu = list.idle.swap_remove(at);
-                list.hold(vcpu.id, Some(tid));
-                if let Err(error) = vcpu.evict(slot) {
-                    list.release(vcpu);
-                    return Err(error);
+        loop {
+            let waiter = {
+                let mut list = lock(&self.0);
+                if let Some(at) = list.choose(slot) {
+                    let vcpu = list.idle.swap_remove(at);
+                    return list.hand(vcpu, slot, tid);
                 }
-                return Ok(vcpu);
-            }
-            let id = list.held.len();
-            if id < MAX_VCPUS.min(shared.most_vcpus) {
-                list.held.push(Some(tid));
-                drop(list);
-                let made = self.make(shared, id);
-                if made.is_err() {
-                    lock(&self.0).hold(id, None);
+                let id = list.held.len();
+                if id < MAX_VCPUS && list.count() < shared.most_vcpus {
+                    list.held.push(Some(tid));
+                    drop(list);
+                    let made = self.make(shared, id);
+                    if made.is_err() {
+                        self.lose(id);
+                    }
+                    return made;
                 }
-                return made;
+                if list.count() == 0 {
+                    return Err(PlatformError::Dead {
+                        how: "all virtual CPUs were lost".to_owned(),
+                    });
+                }
+                list.enqueue()
+            };
+            if let Some(vcpu) = self.wait(&waiter) {
+                return lock(&self.0).hand(vcpu, slot, tid);
             }
-            list.enqueue()
-        };
-        let mut vcpu = self.wait(&waiter);
-        let mut list = lock(&self.0);
-        list.hold(vcpu.id, Some(tid));
-        if let Err(error) = vcpu.evict(slot) {
-            list.release(vcpu);
-            return Err(error);
         }
-        Ok(vcpu)
+    }
+
+    /// A virtual CPU that is beyond use is never used again; another is made in its place
+    /// while there are numbers for them.
+    pub(super) fn retire(&self, vcpu: &Vcpu) {
+        self.lose(vcpu.id);
+    }
+
+    fn lose(&self, id: usize) {
+        let mut list = lock(&self.0);
+        list.hold(id, None);
+        list.lost = list.lost.saturating_add(1);
+        for waiter in list.waiting.drain(..) {
+            waiter.change(|state| state.look_again = true);
+        }
     }
 
     /// A copy of the state of the context with `slot`, which does not run.
@@ -249,11 +265,12 @@ impl Vcpus {
         }))
     }
 
-    fn wait(&self, waiter: &Arc<Waiter>) -> Box<Vcpu> {
+    /// Waits for its turn. `None`: look again at what there is.
+    fn wait(&self, waiter: &Arc<Waiter>) -> Option<Box<Vcpu>> {
         let mut state = lock(&waiter.state);
         loop {
-            if let Some(vcpu) = state.given.take() {
-                return vcpu;
+            if state.given.is_some() || state.look_again {
+                return state.given.take();
             }
             if !state.in_front {
                 let woken = waiter.changed.wait(state);
@@ -263,7 +280,7 @@ impl Vcpus {
             let woken = waiter.changed.wait_timeout(state, PATIENCE);
             let (next, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
             state = next;
-            if timeout.timed_out() && state.given.is_none() {
+            if timeout.timed_out() && state.given.is_none() && !state.look_again {
                 drop(state);
                 self.kick_one();
                 state = lock(&waiter.state);
@@ -281,7 +298,7 @@ impl Vcpus {
     /// about `PATIENCE`, however many wait.
     fn kick_one(&self) {
         let mut list = lock(&self.0);
-        list.next_victim = (list.next_victim + 1) % list.count();
+        list.next_victim = (list.next_victim + 1) % list.held.len().max(1);
         let victim = list.held.get(list.next_victim).copied().flatten();
         if let Some(tid) = victim {
             kvm::kick(tid);
@@ -304,7 +321,7 @@ impl List {
         find(&|vcpu| vcpu.is_of(slot))
             .or_else(|| find(&Vcpu::is_free))
             .or_else(|| {
-                let enough = self.held.len() >= self.contexts.min(ENOUGH);
+                let enough = self.count() >= self.contexts.min(ENOUGH);
                 if enough { find(&|_| true) } else { None }
             })
     }
@@ -315,9 +332,24 @@ impl List {
         }
     }
 
-    /// How many virtual CPUs there are; not 0.
+    /// How many virtual CPUs there are that work.
     fn count(&self) -> usize {
-        self.held.len().max(1)
+        self.held.len().saturating_sub(self.lost)
+    }
+
+    /// Makes `vcpu` that of the context with `slot`.
+    fn hand(
+        &mut self,
+        mut vcpu: Box<Vcpu>,
+        slot: &Arc<FpSlot>,
+        tid: i32,
+    ) -> Result<Box<Vcpu>, PlatformError> {
+        self.hold(vcpu.id, Some(tid));
+        if let Err(error) = vcpu.evict(slot) {
+            self.release(vcpu);
+            return Err(error);
+        }
+        Ok(vcpu)
     }
 
     /// One more that waits.
@@ -334,8 +366,8 @@ impl List {
         match self.waiting.pop_front() {
             Some(waiter) => {
                 waiter.change(|state| state.given = Some(vcpu));
-                let last = self.count() - 1;
-                if let Some(next) = self.waiting.get(last) {
+                let last = self.count().checked_sub(1);
+                if let Some(next) = last.and_then(|last| self.waiting.get(last)) {
                     next.change(|state| state.in_front = true);
                 }
             }

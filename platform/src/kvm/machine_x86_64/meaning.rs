@@ -77,12 +77,11 @@ pub(in crate::kvm) fn meaning(
 ) -> Meaning {
     let vector = raised.vector;
     let code = |program: &dyn Program, at| program.byte(at).unwrap_or(0);
-    if let Some(n) = refused_interrupt(raised)
-        && let Some(at) = regs.ip().0.checked_sub(2).map(Addr)
-        && is_interrupt(program, at, n)
-        && !is_interrupt(program, regs.ip(), n)
-    {
-        regs.set_ip(at);
+    if is_refused_interrupt(raised) && code(program, regs.ip()) != INT {
+        // `int n` has two bytes.
+        let at = regs.ip().0.checked_sub(2).map(Addr);
+        let at = at.filter(|at| code(program, *at) == INT);
+        regs.set_ip(at.unwrap_or(regs.ip()));
     }
     let ip = regs.ip();
     let vector = if is_software_interrupt(vector, code(program, ip)) {
@@ -104,27 +103,23 @@ pub(in crate::kvm) fn meaning(
     })
 }
 
-/// The number of the software interrupt that a program may not raise, if that is what the
-/// error code says. Source: Intel SDM vol. 3A, 6.13.
-///
-/// Where a host first had to find the interrupt table, it tries the instruction again for
-/// the program, and the machine refuses that only behind it.
-fn refused_interrupt(raised: Raised) -> Option<u8> {
-    const IN_IDT: u64 = 2;
-    let of_idt = raised.vector == PROTECTION && raised.error & 7 == IN_IDT;
-    u8::try_from(raised.error >> 3).ok().filter(|_| of_idt)
-}
+/// The first byte of the instruction `int n`.
+const INT: u8 = 0xcd;
 
-/// Whether the instruction at `at` is `int n`.
-fn is_interrupt(program: &dyn Program, at: Addr, n: u8) -> bool {
-    let next = at.checked_add(1);
-    program.byte(at) == Some(0xcd) && next.and_then(|at| program.byte(at)) == Some(n)
+/// Whether a program raised a software interrupt that it may not, as the error code says.
+/// Source: Intel SDM vol. 3A, 6.13.
+///
+/// A host that first had to find the interrupt table tries the instruction again for the
+/// program, and the machine refuses that only behind it.
+fn is_refused_interrupt(raised: Raised) -> bool {
+    const IN_IDT: u64 = 2;
+    raised.vector == PROTECTION && raised.error & 7 == IN_IDT
 }
 
 /// The instruction `int n`, which some hosts refuse as undefined and not, as the machine
 /// does, as a protection fault.
 fn is_software_interrupt(vector: u8, code: u8) -> bool {
-    vector == UNDEFINED && code == 0xcd
+    vector == UNDEFINED && code == INT
 }
 
 /// `si_code` of a debug trap behind `code` with these flags, if that is not a single

@@ -16,7 +16,8 @@ use arch::current::ring0::offer::{self, Leaf};
 use arch::current::ring0::{descriptors, stub};
 use arch::paging::{Entry, LEVELS, Rights, index};
 use kvm_bindings::{
-    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
+    CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS,
+    KVM_SYNC_X86_SREGS, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap,
 };
 use kvm_ioctls::{Cap, Kvm, VmFd};
 
@@ -143,6 +144,7 @@ impl Setup {
         let features = Features::of(one.ecx, seven.ebx, seven.ecx);
         let size = vm.check_extension_int(Cap::Xsave2);
         let size = usize::try_from(size).unwrap_or(0).saturating_sub(4096);
+        leave_hypercalls_alone(vm);
         let stub = Self::stub_tables(pool, fixed)?;
         Ok(Self {
             features,
@@ -230,6 +232,22 @@ impl Setup {
             entry: Entry(place.load(Ordering::Relaxed)),
             root: tree.root.0,
         })
+    }
+}
+
+/// Has KVM not write over a hypercall of the other maker's, where it can be told so: the
+/// instruction is undefined for programs, as it should be.
+fn leave_hypercalls_alone(vm: &VmFd) {
+    let quirk = KVM_X86_QUIRK_FIX_HYPERCALL_INSN;
+    let known = vm.check_extension_raw(KVM_CAP_DISABLE_QUIRKS2.into());
+    if u32::try_from(known).is_ok_and(|known| known & quirk != 0) {
+        let mut cap = kvm_enable_cap {
+            cap: KVM_CAP_DISABLE_QUIRKS2,
+            ..Default::default()
+        };
+        cap.args[0] = quirk.into();
+        // A host that refuses writes to pages that the program can write anyway.
+        let _ = vm.enable_cap(&cap);
     }
 }
 

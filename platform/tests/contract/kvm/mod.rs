@@ -1,6 +1,8 @@
 //! What only virtual machines have.
 
 mod audit;
+#[cfg(debug_assertions)]
+mod broken;
 mod crowds;
 mod hostile;
 mod instructions;
