@@ -3,6 +3,10 @@
 //!
 //! A virtual CPU keeps the FP and vector state of the context that ran on it last, its
 //! owner; it is moved only when another context takes the CPU or the sentry looks at it.
+//! Invariant `[state-at-hand]`: under the list's lock, a context whose state is on a
+//! virtual CPU that it does not hold finds that one idle. So before the lock is given up,
+//! whoever gets a CPU is its owner or it has none: the last owner's state is saved, as it
+//! may be about to run on another one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -33,6 +37,8 @@ pub(super) enum FpPlace {
     Saved(Box<FpState>),
     /// The context has not run yet.
     Nowhere,
+    /// The host did not give it away.
+    Lost,
 }
 
 /// A context's own place for its state. Lock order: the virtual CPUs' list, then this.
@@ -61,21 +67,21 @@ impl Vcpu {
             .is_none_or(|owner| Arc::strong_count(owner) == 1)
     }
 
-    /// Saves the state of the context that ran here last, unless that is `next`.
-    fn evict(&mut self, next: &Arc<FpSlot>) -> Result<(), PlatformError> {
+    /// Saves the state of the context that ran here last, unless that is `next`. To be
+    /// called with the list's lock held.
+    fn evict(&mut self, next: &Arc<FpSlot>) {
         if self.is_of(next) {
-            return Ok(());
+            return;
         }
         if !self.is_free()
             && let Some(owner) = self.owner.take()
         {
             let mut place = lock(&owner);
             if matches!(*place, FpPlace::On(id) if id == self.id) {
-                *place = FpPlace::Saved(self.read_fp()?);
+                *place = self.read_fp().map_or(FpPlace::Lost, FpPlace::Saved);
             }
         }
         self.owner = None;
-        Ok(())
     }
 
     fn read_fp(&mut self) -> Result<Box<FpState>, PlatformError> {
@@ -98,7 +104,12 @@ impl Vcpu {
         let state = match (newer, before) {
             (Some(newer), _) => Some(newer),
             (None, FpPlace::Saved(saved)) => Some(saved),
-            (None, FpPlace::On(_) | FpPlace::Nowhere) => None,
+            (None, FpPlace::On(id)) if id == self.id && self.is_of(slot) => None,
+            (None, FpPlace::Nowhere) => Some(Box::default()),
+            (None, FpPlace::On(_) | FpPlace::Lost) => {
+                *place = FpPlace::Lost;
+                return Err(lost());
+            }
         };
         if let Some(state) = state
             && let Err(errno) = self.cpu.set_fp(&state)
@@ -137,8 +148,9 @@ struct List {
 }
 
 /// A context that waits for a virtual CPU.
-#[derive(Default)]
 struct Waiter {
+    slot: Arc<FpSlot>,
+    tid: i32,
     state: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -191,7 +203,7 @@ impl Vcpus {
                 let mut list = lock(&self.0);
                 if let Some(at) = list.choose(slot) {
                     let vcpu = list.idle.swap_remove(at);
-                    return list.hand(vcpu, slot, tid);
+                    return Ok(list.hand(vcpu, slot, tid));
                 }
                 let id = list.held.len();
                 if id < MAX_VCPUS && list.count() < shared.most_vcpus {
@@ -208,10 +220,10 @@ impl Vcpus {
                         how: "all virtual CPUs were lost".to_owned(),
                     });
                 }
-                list.enqueue()
+                list.enqueue(slot, tid)
             };
             if let Some(vcpu) = self.wait(&waiter) {
-                return lock(&self.0).hand(vcpu, slot, tid);
+                return Ok(vcpu);
             }
         }
     }
@@ -249,7 +261,8 @@ impl Vcpus {
         }
         match &*lock(slot) {
             FpPlace::Saved(state) => Ok(state.clone()),
-            FpPlace::On(_) | FpPlace::Nowhere => Ok(Box::default()),
+            FpPlace::Nowhere => Ok(Box::default()),
+            FpPlace::On(_) | FpPlace::Lost => Err(lost()),
         }
     }
 
@@ -338,23 +351,20 @@ impl List {
     }
 
     /// Makes `vcpu` that of the context with `slot`.
-    fn hand(
-        &mut self,
-        mut vcpu: Box<Vcpu>,
-        slot: &Arc<FpSlot>,
-        tid: i32,
-    ) -> Result<Box<Vcpu>, PlatformError> {
+    fn hand(&mut self, mut vcpu: Box<Vcpu>, slot: &Arc<FpSlot>, tid: i32) -> Box<Vcpu> {
         self.hold(vcpu.id, Some(tid));
-        if let Err(error) = vcpu.evict(slot) {
-            self.release(vcpu);
-            return Err(error);
-        }
-        Ok(vcpu)
+        vcpu.evict(slot);
+        vcpu
     }
 
     /// One more that waits.
-    fn enqueue(&mut self) -> Arc<Waiter> {
-        let waiter = Arc::new(Waiter::default());
+    fn enqueue(&mut self, slot: &Arc<FpSlot>, tid: i32) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter {
+            slot: Arc::clone(slot),
+            tid,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         lock(&waiter.state).in_front = self.waiting.len() < self.count();
         self.waiting.push_back(Arc::clone(&waiter));
         waiter
@@ -365,6 +375,7 @@ impl List {
         self.hold(vcpu.id, None);
         match self.waiting.pop_front() {
             Some(waiter) => {
+                let vcpu = self.hand(vcpu, &waiter.slot, waiter.tid);
                 waiter.change(|state| state.given = Some(vcpu));
                 let last = self.count().checked_sub(1);
                 if let Some(next) = last.and_then(|last| self.waiting.get(last)) {
@@ -373,6 +384,12 @@ impl List {
             }
             None => self.idle.push(vcpu),
         }
+    }
+}
+
+fn lost() -> PlatformError {
+    PlatformError::Dead {
+        how: "its vector state is lost".to_owned(),
     }
 }
 

@@ -90,6 +90,32 @@ fn vectors_move_with_their_contexts() {
     });
 }
 
+#[test]
+fn vectors_stay_with_contexts_that_run_at_once() {
+    // More than there are virtual CPUs, which go from hand to hand.
+    let rounds = if is_emulated() { 20 } else { 2000 };
+    with_kvm(code::vector(), |guest| {
+        std::thread::scope(|scope| {
+            for thread in 0..12_u64 {
+                scope.spawn(move || {
+                    let (from, to) = (thread * 16, 0x1000 + thread * 16);
+                    let start = [DATA + from, DATA + to];
+                    let mut context = guest.context_with(&start);
+                    for round in 0..rounds {
+                        let vector = (thread + 1) << 32 | round;
+                        guest.data.write(from, &vector.to_ne_bytes());
+                        *context.regs().unwrap() = start_regs(&start);
+                        next_call(&mut *context);
+                        context.answer(0);
+                        next_call(&mut *context);
+                        assert_eq!(guest.data.load_u64(to), Some(vector), "thread {thread}");
+                    }
+                });
+            }
+        });
+    });
+}
+
 /// A guest with memory of `limit` bytes. `None`, aloud, where there is no KVM.
 fn guest_with(limit: u64, code: &[u8]) -> Option<Guest> {
     let memory = MemoryFile::create(limit).unwrap();
