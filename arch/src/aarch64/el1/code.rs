@@ -14,6 +14,8 @@ use super::stub::{CALL, Page, STORED, order};
 global_asm!(
     ".pushsection .rodata.ringfence_el1, \"a\", %progbits",
     ".balign 16",
+    // Global: the functions below may be inlined into another crate.
+    ".globl ringfence_el1_start, ringfence_el1_enter, ringfence_el1_end",
     "ringfence_el1_start:",
     ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
     ".org ringfence_el1_start + \\n * 0x80",
