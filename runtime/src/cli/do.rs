@@ -240,18 +240,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
     for without in &arguments.without_namespaces {
         namespaces -= without.flag();
     }
-    let nullify = match arguments.ptrace_nullify.unwrap_or_default() {
-        Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
-        Nullify::Getpid => platform::ptrace::Nullify::Getpid,
-    };
-    let options = seccomp::Options {
-        fast: arguments
-            .seccomp_fast
-            .iter()
-            .map(|way| way.flag())
-            .collect(),
-        ..seccomp::Options::default()
-    };
+    let platform = platform(&arguments);
     let maps = identity
         .maps()
         .map_err(|errno| Failure::own(format!("cannot read the caller's id maps: {errno}")))?;
@@ -269,14 +258,7 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
         filter: Vec::new(),
     };
     Ok(Plan {
-        platform: match arguments.platform {
-            PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => {
-                PlatformKind::Auto(options)
-            }
-            PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
-            PlatformChoice::Seccomp => PlatformKind::Seccomp(options),
-            PlatformChoice::Kvm => PlatformKind::Kvm,
-        },
+        platform,
         memory: arguments.memory.map(|mib| mib.saturating_mul(1 << 20)),
         tasks: arguments.tasks.into(),
         root: Root {
@@ -294,6 +276,28 @@ fn plan(arguments: Arguments) -> Result<Plan, Failure> {
         strace: arguments.strace,
         process,
     })
+}
+
+/// What is asked for.
+fn platform(arguments: &Arguments) -> PlatformKind {
+    let nullify = match arguments.ptrace_nullify.unwrap_or_default() {
+        Nullify::Sysemu => platform::ptrace::Nullify::Sysemu,
+        Nullify::Getpid => platform::ptrace::Nullify::Getpid,
+    };
+    let options = seccomp::Options {
+        fast: arguments
+            .seccomp_fast
+            .iter()
+            .map(|way| way.flag())
+            .collect(),
+        ..seccomp::Options::default()
+    };
+    match arguments.platform {
+        PlatformChoice::Auto if arguments.ptrace_nullify.is_none() => PlatformKind::Auto(options),
+        PlatformChoice::Auto | PlatformChoice::Ptrace => PlatformKind::Ptrace(nullify),
+        PlatformChoice::Seccomp => PlatformKind::Seccomp(options),
+        PlatformChoice::Kvm => PlatformKind::Kvm,
+    }
 }
 
 /// /proc, /sys, /dev and the volumes.

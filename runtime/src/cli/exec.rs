@@ -371,7 +371,9 @@ fn own_pid() -> i32 {
 fn attend(mut program: Program, signals: &Signals) -> Result<u8, Failure> {
     let failed = |errno: Errno| Failure::own(format!("cannot wait for the program: {errno}"));
     loop {
-        setup::wait_for_any(&[signals.as_fd(), program.as_fd()]).map_err(failed)?;
+        if !program.is_told() {
+            setup::wait_for_any(&[signals.as_fd(), program.as_fd()]).map_err(failed)?;
+        }
         while let Some((number, sender)) = signals.next() {
             let ours = [Signal::SIGCHLD, Signal::SIGPIPE].map(Signal::raw);
             if !ours.contains(&number) {
@@ -379,7 +381,7 @@ fn attend(mut program: Program, signals: &Signals) -> Result<u8, Failure> {
             }
         }
         let ready = host::ready_now(program.as_fd(), host::HostReady::IN | host::HostReady::HUP);
-        if !ready.map_err(failed)?.is_empty()
+        if (program.is_told() || !ready.map_err(failed)?.is_empty())
             && let Some(status) = program.status()
         {
             return Ok(status);

@@ -93,11 +93,15 @@ pub(super) fn run(arguments: &Arguments, globals: &Globals) -> Result<u8, Failur
         };
     }
     let mut client = Client::connect(&container)?.ok_or_else(not_running)?;
-    client.ask(&Request::Kill {
+    let asked = client.ask(&Request::Kill {
         signal: arguments.signal,
         all: arguments.all,
-    })?;
-    Ok(0)
+    });
+    match asked {
+        // It ended by it, and took the answer with it.
+        Err(_) if record.status(&container) == Status::Stopped => Ok(0),
+        asked => asked.map(|_| 0),
+    }
 }
 
 #[cfg(test)]

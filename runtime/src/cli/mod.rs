@@ -46,7 +46,6 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
 enum Verb {
     /// Runs one command in a sandbox on this machine's own files, or on a root directory.
     Do(r#do::Arguments),

@@ -43,7 +43,8 @@ impl Cgroups {
             .and_then(|linux| linux.resources().as_ref())
             .is_some_and(has_limits);
         let path = match asked {
-            None => Path::new("ringfence").join(id),
+            // Another state directory may have a container of this name.
+            None => Path::new("ringfence").join(format!("{id}-{}", std::process::id())),
             Some(path) => {
                 let clean = path.strip_prefix("/").unwrap_or(path);
                 let text = clean.to_string_lossy();

@@ -104,6 +104,11 @@ impl Program {
         self.channel.as_fd()
     }
 
+    /// Whether its status is here already.
+    pub(crate) fn is_told(&self) -> bool {
+        self.channel.has_message()
+    }
+
     /// Hands a signal on; one that has ended does not mind.
     pub(crate) fn signal(&self, signal: i32, from_terminal: bool) {
         let request = Request::Signal {

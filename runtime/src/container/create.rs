@@ -63,8 +63,12 @@ pub(crate) fn create(
     let bundle = spec::load(&options.bundle, log)?;
     let plan = spec::plan(&bundle, options.choices, log)?;
     let terminal = terminal(&bundle, options)?;
+    let mut record = record(&container.id, &bundle, &plan, log)?;
     let held = container.claim()?;
-    let mut record = record(&held, &bundle, &plan, log)?;
+    if let Err(failure) = held.remember(&record) {
+        held.remove()?;
+        return Err(failure);
+    }
     let made = boot(
         &held,
         &mut record,
@@ -90,12 +94,11 @@ pub(crate) fn create(
     }
 }
 
-fn record(held: &Held, bundle: &Bundle, plan: &Plan, log: &Log) -> Result<Record, Failure> {
-    let id = &held.container.id;
+fn record(id: &str, bundle: &Bundle, plan: &Plan, log: &Log) -> Result<Record, Failure> {
     let annotations = bundle.spec.annotations().clone().unwrap_or_default();
-    let record = Record {
+    Ok(Record {
         form: FORM,
-        id: id.clone(),
+        id: id.to_owned(),
         bundle: bundle.path.clone(),
         rootfs: plan.root.path.clone(),
         created: rfc3339(now()),
@@ -104,9 +107,7 @@ fn record(held: &Held, bundle: &Bundle, plan: &Plan, log: &Log) -> Result<Record
         cgroups: Cgroups::plan(&bundle.spec, id, log)?,
         process: None,
         complete: false,
-    };
-    held.remember(&record)?;
-    Ok(record)
+    })
 }
 
 enum Booted {

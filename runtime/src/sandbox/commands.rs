@@ -160,7 +160,7 @@ impl Desk {
                 Request::State => Some(Answer::State {
                     started: self.stage() == Stage::Started,
                 }),
-                Request::Kill { signal, all } => Some(self.kill(signal, all)),
+                Request::Kill { signal, all } => self.kill(signal, all, Some(&channel)),
                 Request::Ps => Some(self.processes()),
                 Request::Exec { process, terminals } => {
                     self.exec(channel, (&process, &terminals));
@@ -204,17 +204,20 @@ impl Desk {
         None
     }
 
-    /// A signal from outside.
-    fn kill(&self, number: i32, all: bool) -> Answer {
+    /// A signal from outside. The answer, unless it was given over `channel` already, as the
+    /// sandbox is ending.
+    fn kill(&self, number: i32, all: bool, channel: Option<&Channel>) -> Option<Answer> {
         let Some(signal) = Signal::new(number) else {
-            return failed(&format!("there is no signal {number}"));
+            return Some(failed(&format!("there is no signal {number}")));
         };
         if self.stage() == Stage::Created {
-            if ends(signal) {
-                // Full or without a reader: it is ending already.
-                let _ = self.main.try_send(Command::End(signal));
+            if !ends(signal) {
+                return Some(Answer::Done);
             }
-            return Answer::Done;
+            let _ = channel.map(|channel| channel.send(&Answer::Done, &[]));
+            // Full or without a reader: it is ending already.
+            let _ = self.main.try_send(Command::End(signal));
+            return None;
         }
         let kernel = &self.programs.kernel;
         let sent = if all {
@@ -223,10 +226,10 @@ impl Desk {
         } else {
             kernel.signal_init(signal)
         };
-        match sent {
+        Some(match sent {
             Ok(()) => Answer::Done,
             Err(errno) => failed(&format!("cannot send signal {number}: {errno}")),
-        }
+        })
     }
 
     fn processes(&self) -> Answer {
@@ -259,7 +262,7 @@ impl Desk {
             // Nobody is left to be told of an error.
             let _ = match (self.stage(), sender) {
                 (Stage::Created, _) => {
-                    self.kill(number, false);
+                    self.kill(number, false, None);
                     Ok(())
                 }
                 (_, Sender::Kernel) if signal == Signal::SIGHUP => kernel.hang_up(),

@@ -54,8 +54,9 @@ fn find(process: &Process, walk: &Walk<'_>) -> Result<Vec<u8>, Errno> {
         return Err(Errno::ENOENT);
     }
     if name.contains(&b'/') {
-        // What is wrong with it is execve(2)'s to say, but for a name that is not there.
-        return walk.resolve(name).map(|_| name.to_vec());
+        // Told here, for a container may start much later. What is in it is execve(2)'s to judge.
+        walk.resolve(name)?.may_execute(&walk.caller.credentials)?;
+        return Ok(name.to_vec());
     }
     let path = process.variable(b"PATH").unwrap_or(DEFAULT_PATH);
     let mut refused = Errno::ENOENT;

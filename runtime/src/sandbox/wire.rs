@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// Longest message in bytes: environments may be long.
 const MESSAGE_MAX: usize = 8 << 20;
 
+/// Bytes of a message's length.
+const HEAD: usize = 4;
+
 /// What a verb asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase")]
@@ -108,6 +111,24 @@ impl Channel {
         self.socket.as_fd()
     }
 
+    /// Whether the next message is here already: then nothing more may come to be waited for.
+    pub(crate) fn has_message(&self) -> bool {
+        matches!(self.end(), Ok(Some(_)))
+    }
+
+    /// Where the message at the beginning of the bytes ends, if it is whole. `EMSGSIZE`.
+    fn end(&self) -> Result<Option<usize>, Errno> {
+        let Some(head) = self.bytes.first_chunk::<HEAD>() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
+        if length > MESSAGE_MAX {
+            return Err(Errno::EMSGSIZE);
+        }
+        let end = HEAD.saturating_add(length);
+        Ok((self.bytes.len() >= end).then_some(end))
+    }
+
     /// Another end of the same connection, to send on.
     pub(crate) fn sender(&self) -> Result<Self, Errno> {
         host::duplicate(self.socket.as_fd()).map(Self::new)
@@ -143,19 +164,11 @@ impl Channel {
     }
 
     fn message(&mut self) -> Result<Option<Vec<u8>>, Errno> {
-        const HEAD: usize = 4;
         loop {
-            if let Some(head) = self.bytes.first_chunk::<HEAD>() {
-                let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
-                if length > MESSAGE_MAX {
-                    return Err(Errno::EMSGSIZE);
-                }
-                let end = HEAD.saturating_add(length);
-                if self.bytes.len() >= end {
-                    let rest = self.bytes.split_off(end);
-                    let message = std::mem::replace(&mut self.bytes, rest);
-                    return Ok(message.get(HEAD..).map(<[u8]>::to_vec));
-                }
+            if let Some(end) = self.end()? {
+                let rest = self.bytes.split_off(end);
+                let message = std::mem::replace(&mut self.bytes, rest);
+                return Ok(message.get(HEAD..).map(<[u8]>::to_vec));
             }
             let mut part = [0; 4096];
             let (count, descriptors) = host::receive(self.socket.as_fd(), &mut part)?;
@@ -192,6 +205,8 @@ mod tests {
         };
         here.send(&kill, &[null.as_fd(), null.as_fd()]).unwrap();
         here.send(&Request::Ps, &[]).unwrap();
+        here.send(&Request::Ps, &[]).unwrap();
+        assert!(!there.has_message());
         let got = there.next().unwrap();
         assert!(matches!(
             got,
@@ -201,6 +216,8 @@ mod tests {
             })
         ));
         assert_eq!(there.take_descriptors().len(), 2);
+        assert!(matches!(there.next().unwrap(), Some(Request::Ps)));
+        assert!(there.has_message(), "the third came with the second");
         assert!(matches!(there.next().unwrap(), Some(Request::Ps)));
         drop(here);
         assert!(there.next::<Request>().unwrap().is_none());

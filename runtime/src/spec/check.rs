@@ -1,7 +1,8 @@
 //! Fields that mean something else in a sandbox than in a container, or nothing.
 
 use oci_spec::runtime::{
-    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Process, Spec,
+    Hook, Hooks, Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain,
+    Process, Spec,
 };
 use vfs::DeviceId;
 
@@ -43,8 +44,34 @@ pub(super) fn check(spec: &Spec, log: &Log) -> Result<(), Failure> {
         process.ok_or_else(|| wrong("process", "it is missing"))?,
         log,
     )?;
+    if let Some(hooks) = spec.hooks() {
+        self::hooks(hooks, log)?;
+    }
+    let top = [
+        ("uidMappings", spec.uid_mappings().is_some()),
+        ("gidMappings", spec.gid_mappings().is_some()),
+    ];
+    warn_of(&top, log);
     if let Some(linux) = spec.linux() {
         self::linux(linux, log)?;
+    }
+    Ok(())
+}
+
+/// Hooks run on the host; none can run where the program does.
+fn hooks(hooks: &Hooks, log: &Log) -> Result<(), Failure> {
+    let there = |hooks: &Option<Vec<Hook>>| hooks.iter().flatten().next().is_some();
+    if there(hooks.start_container()) {
+        return Err(wrong(
+            "hooks.startContainer",
+            "programs cannot be run in the sandbox before the container's own",
+        ));
+    }
+    if there(hooks.create_container()) {
+        log.warn(
+            "`hooks.createContainer` are run in the caller's mount namespace: the sandbox has no \
+             other that a program of the host could use",
+        );
     }
     Ok(())
 }
@@ -127,6 +154,13 @@ fn linux(linux: &Linux, log: &Log) -> Result<(), Failure> {
                 &format!("`{other}` is no kind of propagation"),
             ));
         }
+    }
+    if let Some(label) = linux
+        .mount_label()
+        .as_ref()
+        .filter(|label| !label.is_empty())
+    {
+        log.info(&format!("`linux.mountLabel` ({label}) is not applied"));
     }
     if let Some(resources) = linux.resources() {
         let without_effect = [
