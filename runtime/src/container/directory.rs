@@ -23,13 +23,22 @@ const ID_MAX: usize = 1024;
 /// Where containers are remembered unless `--root` says otherwise.
 pub(crate) fn default_root() -> PathBuf {
     let (uid, ..) = platform::host::setup::current_ids();
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(own) if uid != 0 || std::env::var_os("ROOTLESS").is_some() => {
-            Path::new(&own).join("ringfence")
-        }
-        _ if uid != 0 => std::env::temp_dir().join(format!("ringfence-{uid}")),
-        _ => "/run/ringfence".into(),
+    if uid == 0 && !in_user_namespace() {
+        return "/run/ringfence".into();
     }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(own) => Path::new(&own).join("ringfence"),
+        None if uid == 0 => "/run/ringfence".into(),
+        None => std::env::temp_dir().join(format!("ringfence-{uid}")),
+    }
+}
+
+/// Whether root here is somebody else outside, as under rootless clients: not all ids are
+/// mapped.
+fn in_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let ranges = platform::host::setup::parse_id_map(&map);
+    ranges.is_some_and(|ranges| ranges != [(0, 0, u32::MAX)])
 }
 
 /// A container's directory, by name: nothing says that it exists.
