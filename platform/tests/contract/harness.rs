@@ -86,6 +86,16 @@ fn on_ptrace(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     }
 }
 
+/// ptrace in one way, whatever is asked for, then KVM: to compare them.
+pub(crate) fn on_both(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    let memory = MemoryFile::create(64 << 20).unwrap();
+    test(
+        Ptrace::start(&memory, ptrace::Options::default()).unwrap(),
+        memory,
+    );
+    on_kvm(test);
+}
+
 /// KVM, where this host has it.
 fn on_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     if !is_wanted("kvm") {

@@ -202,7 +202,8 @@ fn kvm() -> Finding {
     let nature = if has_virtualization() {
         "with VMX or SVM"
     } else {
-        "without VMX or SVM: para-virtual, and slower than ptrace"
+        "without VMX or SVM: para-virtual, slower than ptrace, and CPUID shows programs the \
+         host's features, not the sandbox's"
     };
     finding(Verdict::Good, SUBJECT, format!("{}, {nature}", tried.text))
 }

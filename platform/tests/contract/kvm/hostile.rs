@@ -5,8 +5,8 @@ use arch::abi::Addr;
 use platform::kvm::audit;
 
 use super::super::code;
-use super::super::harness::{Guest, on_all, with_kvm};
-use super::victim::{CALL, Victim, cases, compare, compare_each, is_emulated};
+use super::super::harness::{Guest, RW, RX, map, next_call, on_all, with_guest, with_kvm};
+use super::victim::{AT, CALL, Victim, cases, compare, compare_each, is_emulated};
 
 #[test]
 fn every_flag() {
@@ -192,6 +192,26 @@ fn programs_run_in_ring_3() {
             victim.run(&[0x0f, 0x0b], |_| ());
             assert_eq!(victim.run(&[0x8c, 0xd6], |_| ()), "call at 0x4 with 0x2b");
             assert_eq!(victim.run(&[0xf4], |_| ()), "signal 11 code 128 at 0x0");
+        }
+    });
+}
+
+#[test]
+fn code_that_changes_itself() {
+    // MOV BYTE PTR [rip + 1], 0x2a changes the number in MOV esi, 1 behind it; a call.
+    let own: &[u8] = &[0xc6, 0x05, 1, 0, 0, 0, 0x2a, 0xbe, 1, 0, 0, 0, 0x0f, 0x05];
+    // MOV BYTE PTR [rdi], 0x2a does so through another mapping; CPUID, so that it counts.
+    let other: &[u8] = &[0xc6, 0x07, 0x2a, 0x0f, 0xa2, 0xbe, 1, 0, 0, 0, 0x0f, 0x05];
+    let alias = AT + 0x10_0000;
+    with_guest(code::call_loop(), |guest| {
+        for (code, prot, to) in [(own, RW.union(RX), 0), (other, RX, alias + 6)] {
+            let page = guest.memory.allocate(1, None).unwrap();
+            page.write(0, code);
+            guest.apply(&[map(AT, &page, prot), map(alias, &page, RW)]);
+            let mut context = guest.context_with(&[to]);
+            context.regs().unwrap().set_ip(Addr(AT));
+            let name = guest.platform.name();
+            assert_eq!(next_call(&mut *context)[1], 0x2a, "{name}");
         }
     });
 }
