@@ -4,15 +4,15 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use arch::abi::Errno;
 use arch::abi::num::u64_of;
+use arch::abi::{Errno, PAGE_SIZE};
 
 use super::code::Point;
 use super::filter;
 use super::layout;
 use super::machine;
 use super::shared::{MAPS_NR, Page, Shared};
-use super::thread::take_listener;
+use super::thread::{DONTFORK, take_listener};
 use crate::PlatformError;
 use crate::host::{self, CpuSet, HostFile, Listener};
 use crate::stub::family::{READ, map_control};
@@ -61,7 +61,13 @@ impl Mapper {
         };
         let at = shared.family.place.scratch();
         let [close, clone] = thread_ops(shared, Point::Mapper, 0);
-        let ops = [map_control(at, READ, MAPS_NR, page.slot), close, clone];
+        let ops = [
+            map_control(at, READ, MAPS_NR, page.slot),
+            // Others are to see it neither while it is this process's nor when it is not.
+            Op::new(libc::SYS_madvise, [at, PAGE_SIZE, DONTFORK]),
+            close,
+            clone,
+        ];
         let tid = keeper.request(&shared.family, &ops, "making a stub's mapper")?;
         let listener = take_listener(pidfd, keeper.pid)?;
         let mut mapper = Self {

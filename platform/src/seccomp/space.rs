@@ -1,4 +1,4 @@
-//! An address space: a stub process, its mapper, and what is mapped in it.
+//! An address space: a stub process, who changes its mappings, and what is mapped in it.
 
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,7 +26,7 @@ pub(super) struct Space {
     limits: Limits,
     mapped: Mutex<Ranges>,
     files: Mutex<FileTable>,
-    mapper: Mutex<Option<Mapper>>,
+    hand: Mutex<Hand>,
     /// Held while a thread with a listener is made.
     pub(super) making: Mutex<()>,
     /// Data areas that are mapped here and unused.
@@ -34,6 +34,19 @@ pub(super) struct Space {
     /// Threads for contexts to come.
     pub(super) spares: Mutex<Vec<(StubThread, Report)>>,
 }
+
+/// Who carries out changes of mappings. A mapper takes as long to make as a keeper needs for
+/// a dozen requests, so processes that live for fewer (a child that executes another
+/// program) never have one.
+enum Hand {
+    /// The keeper, as many times still.
+    Keeper(u32),
+    /// A thread for nothing else.
+    Mapper(Mapper),
+}
+
+/// Requests that a keeper carries out, each slower than a mapper, before there is one.
+const YOUNG: u32 = 12;
 
 impl Space {
     /// A space with nothing mapped, from the zygote.
@@ -49,20 +62,12 @@ impl Space {
         mapped: Ranges,
         files: FileTable,
     ) -> Result<Self, PlatformError> {
-        let made = host::pidfd(keeper.pid)
-            .map_err(|errno| PlatformError::Host {
-                what: "naming a stub process",
-                errno,
-            })
-            .and_then(|pidfd| {
-                let mapper = Mapper::make(shared, &keeper, pidfd.as_fd())?;
-                Ok((pidfd, mapper))
-            });
-        let (pidfd, mapper) = match made {
-            Ok(made) => made,
-            Err(error) => {
+        let pidfd = match host::pidfd(keeper.pid) {
+            Ok(pidfd) => pidfd,
+            Err(errno) => {
                 keeper.kill(&shared.family);
-                return Err(error);
+                let what = "naming a stub process";
+                return Err(PlatformError::Host { what, errno });
             }
         };
         Ok(Self {
@@ -72,11 +77,41 @@ impl Space {
             limits: shared.limits,
             mapped: Mutex::new(mapped),
             files: Mutex::new(files),
-            mapper: Mutex::new(Some(mapper)),
+            hand: Mutex::new(Hand::Keeper(YOUNG)),
             making: Mutex::default(),
             areas: Mutex::default(),
             spares: Mutex::default(),
         })
+    }
+
+    /// The mapper, made if there is none yet.
+    fn mapper<'a>(&self, hand: &'a mut Hand) -> Result<&'a mut Mapper, PlatformError> {
+        if let Hand::Keeper(_) = hand {
+            // Its listener's descriptor is that of other threads', too.
+            let _making = lock(&self.making);
+            let made = Mapper::make(&self.shared, &self.keeper, self.pidfd.as_fd());
+            *hand = Hand::Mapper(made.inspect_err(|_| self.kill())?);
+        }
+        match hand {
+            Hand::Mapper(mapper) => Ok(mapper),
+            Hand::Keeper(_) => Err(PlatformError::Dead {
+                how: "it has no mapper".to_owned(),
+            }),
+        }
+    }
+
+    /// Has these calls made in order, up to the first that fails.
+    fn carry_out(&self, hand: &mut Hand, ops: &[Op]) -> Result<(), PlatformError> {
+        match hand {
+            Hand::Keeper(left @ 1..) => {
+                *left = left.saturating_sub(1);
+                let what = "changing the mappings of a stub";
+                self.keeper
+                    .request(&self.shared.family, ops, what)
+                    .map(drop)
+            }
+            _ => self.mapper(hand)?.request(&self.shared, ops),
+        }
     }
 
     /// Ends the whole process: it misbehaves.
@@ -85,18 +120,11 @@ impl Space {
     }
 }
 
-fn no_mapper() -> PlatformError {
-    PlatformError::Dead {
-        how: "its mapper is gone".to_owned(),
-    }
-}
-
 impl AddressSpace for Space {
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), PlatformError> {
         let mut mapped = lock(&self.mapped);
         let mut files = lock(&self.files);
-        let mut mapper = lock(&self.mapper);
-        let mapper = mapper.as_mut().ok_or_else(no_mapper)?;
+        let mut hand = lock(&self.hand);
         let mut ops: Vec<Op> = Vec::with_capacity(changes.len());
         // In parts, so that no file gives way to another before it is mapped.
         for part in changes.chunks(crate::stub::layout::MAX_OPS) {
@@ -109,14 +137,14 @@ impl AddressSpace for Space {
                     |backing| match *backing {
                         Backing::Memory { offset } => Ok((MEMORY_NR, offset)),
                         Backing::Host { file, offset } => {
-                            let put = |number| mapper.add_file(file, number);
+                            let put = |number| self.mapper(&mut hand)?.add_file(file, number);
                             Ok((files.number(file, put)?, offset))
                         }
                     },
                 )?;
             }
             if !ops.is_empty() {
-                mapper.request(&self.shared, &ops)?;
+                self.carry_out(&mut hand, &ops)?;
                 ops.clear();
             }
         }
@@ -153,7 +181,10 @@ impl Drop for Space {
         let spares = std::mem::take(&mut *lock(&self.spares));
         let mut areas = std::mem::take(&mut *lock(&self.areas));
         areas.extend(spares.into_iter().map(|(thread, _)| thread.area));
-        let page = lock(&self.mapper).take().map(|mapper| mapper.page);
+        let page = match std::mem::replace(&mut *lock(&self.hand), Hand::Keeper(0)) {
+            Hand::Mapper(mapper) => Some(mapper.page),
+            Hand::Keeper(_) => None,
+        };
         // Others get them when the process is gone.
         let kept: Box<dyn Any + Send> = Box::new((areas, page));
         self.keeper.kill_keeping(&self.shared.family, Some(kept));

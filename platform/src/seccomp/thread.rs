@@ -39,7 +39,7 @@ const SPARES: usize = 4;
 /// Read and write.
 const READ_WRITE: u64 = 3;
 /// MADV_DONTFORK.
-const DONTFORK: u64 = 10;
+pub(super) const DONTFORK: u64 = 10;
 
 /// A thread with what belongs to it.
 #[derive(Debug)]
@@ -92,6 +92,10 @@ pub(super) fn take_listener(pidfd: BorrowedFd<'_>, pid: i32) -> Result<Listener,
             Ok(listener) => return Ok(listener),
             // Not yet.
             Err(Errno::EBADF) if start.elapsed() < PATIENCE && host::is_alive(pid) => {
+                if pause == SHORTEST {
+                    // Sleeping is five times as long otherwise.
+                    let _ = host::set_timer_slack(1);
+                }
                 std::thread::sleep(pause);
                 pause = pause.saturating_mul(2).min(LONGEST);
             }

@@ -188,6 +188,14 @@ impl Guest {
         context
     }
 
+    /// Changes mappings so often that the stub process has all the threads for that which
+    /// it ever gets.
+    pub(crate) fn grow_up(&self) {
+        for _ in 0..20 {
+            self.apply(&[map(DATA, &self.data, RW)]);
+        }
+    }
+
     pub(crate) fn apply(&self, changes: &[Change<'_>]) {
         self.space.apply(changes).unwrap();
     }

@@ -72,6 +72,7 @@ fn run_from(context: &mut dyn platform::Context, at: u64, random: &mut Random) {
 #[test]
 fn the_stubs_pages_cannot_be_written() {
     with_stubs(code::store(), |guest| {
+        guest.grow_up();
         let process = *children_of(std::process::id()).last().unwrap();
         let limit = guest.platform.limits().max_address.0;
         let above: Vec<_> = mappings(process)

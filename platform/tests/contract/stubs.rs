@@ -66,6 +66,7 @@ fn a_stub_has_nothing_but_its_own() {
     // SAFETY: clears a flag of a descriptor that is open.
     unsafe { libc::fcntl(leak.as_raw_fd(), libc::F_SETFD, 0) };
     with_stubs(code::count(), |guest| {
+        guest.grow_up();
         let limit = guest.platform.limits().max_address.0;
         let stubs = children_of(std::process::id());
         assert_eq!(stubs.len(), 2, "zygote and space");
