@@ -12,6 +12,7 @@
 extern crate ringfence_platform as platform;
 
 mod contract {
+    mod attacks;
     mod basics;
     #[cfg_attr(target_arch = "aarch64", path = "code_aarch64.rs")]
     #[cfg_attr(target_arch = "x86_64", path = "code_x86_64.rs")]

@@ -15,7 +15,7 @@ use crate::host::{self, Seek};
 use crate::sync::lock;
 
 /// How long an answer may take before the keeper's life is checked, in milliseconds.
-const PATIENCE: u32 = 50;
+const PATIENCE: u32 = 4;
 
 /// See the module. Numbers are descriptors in the stubs' table.
 #[derive(Debug)]

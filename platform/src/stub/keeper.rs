@@ -66,7 +66,7 @@ impl Keeper {
     }
 
     /// Has the keeper make another one, whose page is `slot`, by `ops`: clone, and what the
-    /// child does first. `slot` is given back if there is no child.
+    /// child does first. `slot` is given back if there can be no child.
     ///
     /// The child reads its part from this keeper's page, the only one it has at that time:
     /// nothing else may be requested here until it answers on its own.
@@ -89,6 +89,14 @@ impl Keeper {
                 core: AtomicUsize::new(self.core.load(Ordering::Relaxed)),
                 ..Self::new(pid, slot)
             },
+            Err(error @ PlatformError::Dead { .. }) => {
+                // It may have made the child before it died, whose id nobody knows then. The
+                // page stays that child's, lest it take requests to another for its own, and
+                // tells it to end. TODO: it stays a zombie until the sentry ends.
+                let end = Op::new(libc::SYS_exit_group, [1]);
+                family.control.post(slot, &[end], 0, 0);
+                return Err(error);
+            }
             Err(error) => {
                 family.control.free_slot(slot);
                 return Err(error);

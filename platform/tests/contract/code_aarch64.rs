@@ -22,6 +22,9 @@ pieces! {
     load: "mov x9, x0", "2: ldr x1, [x9]", "svc #0", "b 2b";
     /// Stores argument 1 at argument 0, makes a call, repeats.
     store: "mov x9, x0", "2: str x1, [x9]", "svc #0", "b 2b";
+    /// Stores numbers from argument 1 on into all words from argument 0 to argument 2, for ever.
+    scribble: "mov x9, x0", "2: mov x0, x9", "3: str x1, [x0], #8", "add x1, x1, #257",
+        "cmp x0, x2", "b.lo 3b", "b 2b";
     /// Adds one to the word at argument 0, atomically, argument 1 times, then calls.
     add: "2: ldaxr x3, [x0]", "add x3, x3, #1", "stlxr w4, x3, [x0]", "cbnz w4, 2b",
         "subs x1, x1, #1", "b.ne 2b", "3: svc #0", "b 3b";

@@ -22,6 +22,9 @@ pieces! {
     load: "2: mov rsi, [rdi]", "syscall", "jmp 2b";
     /// Stores argument 1 at argument 0, makes a call, repeats.
     store: "2: mov [rdi], rsi", "syscall", "jmp 2b";
+    /// Stores numbers from argument 1 on into all words from argument 0 to argument 2, for ever.
+    scribble: "mov r8, rdi", "2: mov rdi, r8", "3: mov [rdi], rsi", "add rdi, 8", "add rsi, 257",
+        "cmp rdi, rdx", "jb 3b", "jmp 2b";
     /// Adds one to the word at argument 0, atomically, argument 1 times, then calls.
     add: "2: lock inc qword ptr [rdi]", "dec rsi", "jnz 2b", "3: syscall", "jmp 3b";
     /// Loads a vector from argument 0, calls, stores it at argument 1, calls, repeats.

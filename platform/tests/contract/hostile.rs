@@ -3,6 +3,7 @@
 use arch::abi::Addr;
 use platform::{Exit, Prot};
 
+use super::attacks::effort;
 use super::code;
 use super::harness::{
     CODE, DATA, Random, code_page, map, next_call, unmap, with_guest, with_stubs,
@@ -27,7 +28,7 @@ fn running_the_stubs_own_code_gains_nothing() {
         let before = (mappings(process), descriptors(process));
         for start in pages {
             for at in start..start + CODE_LEN {
-                for _ in 0..RUNS {
+                for _ in 0..RUNS * effort() {
                     run_from(&mut *context, at, &mut random);
                 }
             }
