@@ -13,7 +13,7 @@ use std::time::Instant;
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringfence_platform::memory::MemoryFile;
+use ringfence_platform::memory::{FrameRun, MemoryFile};
 use ringfence_platform::seccomp::{Fast, Options, Seccomp};
 use ringfence_platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, Prot};
 
@@ -31,6 +31,18 @@ const LOADS_AT: u64 = 64;
 const LOADS: &[u8] = &[0x48, 0x8b, 0x06, 0xeb, 0xfb];
 #[cfg(target_arch = "aarch64")]
 const LOADS: &[u8] = &[0x20, 0, 0x40, 0xf9, 0xff, 0xff, 0xff, 0x17];
+
+/// Where calls are made by a site that can be patched, on x86-64: the number's load is 4 bytes
+/// further. `sub rsi, 1; jz` to another call ends the loop.
+const SITE_AT: u64 = 128;
+const SITE: &[u8] = &[
+    0x90, 0x90, 0x90, 0x90, // nop
+    0xb8, 39, 0, 0, 0, 0x0f, 0x05, // mov eax, 39; syscall
+    0x48, 0x83, 0xee, 0x01, // sub rsi, 1
+    0x75, 0xf3, // jnz
+    0xb8, 24, 0, 0, 0, 0x0f, 0x05, // mov eax, 24; syscall
+    0xeb, 0xea, // jmp
+];
 
 struct Guest {
     _platform: Arc<dyn Platform>,
@@ -50,17 +62,28 @@ impl Guest {
         let code = memory.allocate(1, None).unwrap();
         code.write(0, CALLS);
         code.write(LOADS_AT, LOADS);
-        let change = Change::Map {
-            at: Addr(CODE),
+        code.write(SITE_AT, SITE);
+        let slots = memory.allocate(1, None).unwrap();
+        if let Some(sites) = space.call_sites() {
+            let (start, slot) = (SITE_AT + 4, CODE - PAGE_SIZE);
+            let mut bytes = [0; 8];
+            code.read(start - 1, &mut bytes);
+            let patch = sites.patch(Addr(CODE + start), &bytes, Addr(slot)).unwrap();
+            slots.write(0, &patch.slot);
+            code.write(start, &patch.site);
+        }
+        let show = |at, frames: &FrameRun| Change::Map {
+            at: Addr(at),
             len: PAGE_SIZE,
             backing: Backing::Memory {
-                offset: code.offset(),
+                offset: frames.offset(),
             },
             prot: Prot::READ | Prot::EXEC,
             fill: Fill::Now,
         };
-        space.apply(&[change]).unwrap();
-        std::mem::forget(code);
+        let changes = [show(CODE, &code), show(CODE - PAGE_SIZE, &slots)];
+        space.apply(&changes).unwrap();
+        std::mem::forget((code, slots));
         let mut context = platform.new_context(&space).unwrap();
         *context.regs().unwrap() = Regs::new_program(Addr(CODE + at), Addr(0));
         Self {
@@ -113,6 +136,41 @@ fn spin(criterion: &mut Criterion) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+fn patch(criterion: &mut Criterion) {
+    let both = Fast::SPIN | Fast::PATCH;
+    for (name, fast) in [
+        ("on", both),
+        ("without spin", Fast::PATCH),
+        ("off", Fast::empty()),
+    ] {
+        let mut guest = Guest::new(fast, SITE_AT);
+        let name = format!("patch/call/{name}");
+        criterion.bench_function(&name, |bencher| bencher.iter(|| guest.call()));
+        blocks(&name, || guest.call());
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn patch(_criterion: &mut Criterion) {}
+
+#[cfg(target_arch = "x86_64")]
+fn answer(criterion: &mut Criterion) {
+    /// Calls between two exits.
+    const CALLS: u64 = 1_000_000;
+    let mut guest = Guest::new(Fast::PATCH | Fast::ANSWER, SITE_AT);
+    guest.context.set_answers(&[(39, 4711)]);
+    criterion.bench_function("answer/a million calls", |bencher| {
+        bencher.iter(|| {
+            guest.context.regs().unwrap().set_arg(1, CALLS);
+            guest.call();
+        });
+    });
+}
+
+#[cfg(target_arch = "aarch64")]
+fn answer(_criterion: &mut Criterion) {}
+
 fn whole(criterion: &mut Criterion) {
     let fork = u32::try_from(libc::SYS_clone).unwrap();
     for (name, fast) in ways(Fast::WHOLE) {
@@ -129,5 +187,5 @@ fn whole(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, spin, whole);
+criterion_group!(benches, spin, patch, answer, whole);
 criterion_main!(benches);

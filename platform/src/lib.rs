@@ -128,6 +128,47 @@ pub trait Context {
     /// This thread runs on these CPUs only, and the calling thread with it. What of them the
     /// host does not have is left out; with none at all it runs where it did.
     fn run_on(&mut self, cpus: &host::CpuSet);
+
+    /// A site from which so many calls have come that it is worth patching: see
+    /// [`CallSites`]. Told once.
+    fn hot_site(&mut self) -> Option<Addr> {
+        None
+    }
+
+    /// The numbers of all calls that the platform may answer without an exit from now on,
+    /// below 512, and the answers (not negative), in place of those before. To be called again
+    /// before the next `switch` whenever one may have changed.
+    fn set_answers(&mut self, _answers: &[(u32, u64)]) {}
+}
+
+/// Bytes of a call site: the byte before it, a load of the call's number, the call.
+pub const SITE: usize = 8;
+
+/// Bytes that a patched site takes elsewhere.
+pub const SLOT: u64 = 32;
+
+/// Call sites that lead to code of the platform's instead of the kernel.
+///
+/// Patching is up to the owner of the memory: `Patch::site` replaces the first bytes behind
+/// the leading one, in a private copy of the page that takes the place of the one there is;
+/// `Patch::slot` is to be executable at the slot before that. A thread may be at any of the
+/// site's instructions meanwhile. For the program, nothing changes but what it reads there.
+pub trait CallSites: Send + Sync {
+    /// How to patch `site`, by way of `slot`, a multiple of [`SLOT`] nobody else uses; `code`:
+    /// the byte before the site, and its bytes. `None`: not such a site, or out of reach.
+    fn patch(&self, site: Addr, code: &[u8; SITE], slot: Addr) -> Option<Patch>;
+
+    /// The slot is no longer in use.
+    fn forget(&self, slot: Addr);
+}
+
+/// What is to be written: see [`CallSites`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patch {
+    /// The site's first bytes.
+    pub site: [u8; 5],
+    /// The slot.
+    pub slot: [u8; 25],
 }
 
 /// Makes one context's `switch` return.
@@ -228,6 +269,11 @@ pub trait AddressSpace: Any + Send + Sync {
 
     /// A copy of all mappings in one go, if the platform has it: fork(2).
     fn cloner(&self) -> Option<&dyn CloneSpace> {
+        None
+    }
+
+    /// Call sites, if the platform can have them patched.
+    fn call_sites(&self) -> Option<&dyn CallSites> {
         None
     }
 

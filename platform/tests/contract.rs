@@ -31,6 +31,8 @@ mod contract {
     mod machine;
     mod mappings;
     mod pieces;
+    #[cfg(target_arch = "x86_64")]
+    mod sites;
     mod spaces;
     mod state;
     mod stubs;

@@ -8,14 +8,16 @@ use arch::abi::{Addr, Errno, SigInfo, SigSet};
 use arch::{FpState, Regs};
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::answers::Answers;
 use super::code::Point;
 use super::exits::{self, Meaning};
+use super::heat::Heat;
 use super::kick::{self, Kick};
 use super::mailbox::{self, Ear, Mail};
 use super::space::downcast;
 use super::spin::{Spin, Waiting};
 use super::thread::{self, Frame, Report, StubThread, dead};
-use super::{fixes, machine};
+use super::{Fast, fixes, machine};
 use crate::host::Notification;
 use crate::stub::placement::Place;
 use crate::{AddressSpace, Context, Exit, Interrupter, PlatformError};
@@ -47,6 +49,10 @@ pub(super) struct SeccompContext {
     fp_changed: bool,
     place: Place,
     spin: Spin,
+    heat: Heat,
+    /// A site that has become hot.
+    hot: Option<Addr>,
+    answers: Answers,
     /// The mailbox is listened to, and where the program waited before.
     listening: Option<Waiting>,
     /// The thread is gone or cannot be used.
@@ -91,6 +97,9 @@ impl SeccompContext {
             kick: Kick::new(thread.thread, &own.shared.watch),
             place: own.shared.family.placement.join(thread.thread.tid),
             spin: Spin::new(&own.shared.cores, own.shared.options),
+            heat: Heat::default(),
+            hot: None,
+            answers: Answers::default(),
             listening: None,
             thread: Some(thread),
             stop: Stop::Report(report),
@@ -192,11 +201,15 @@ impl SeccompContext {
             return;
         };
         let place = thread.place;
-        if !place.is_code(frame.saved.ip()) {
+        let sites = downcast(&self.space).ok().map(|space| &space.sites);
+        let patched = sites.filter(|sites| sites.are_some());
+        if !place.is_code(frame.saved.ip()) && patched.is_none() {
             return;
         }
         let mut regs = frame.saved.regs(&thread.area, thread.base, &self.regs);
-        if fixes::tidy(&mut regs, &thread.area, place, self.answered) {
+        if fixes::tidy(&mut regs, &thread.area, place, self.answered)
+            || patched.is_some_and(|sites| sites.tidy(&mut regs))
+        {
             regs.forget_syscall();
             self.regs = regs;
             self.regs_here = true;
@@ -459,6 +472,7 @@ impl SeccompContext {
         let (nr, args) = (call.syscall.cast_unsigned(), frame.saved.call());
         let [first, ..] = args;
         self.in_call = Some((nr, first));
+        self.warm(call.call_addr);
         if frame.saved.ip() != Addr(call.call_addr) {
             self.fetch()?;
             self.regs.set_ip(Addr(call.call_addr));
@@ -467,6 +481,13 @@ impl SeccompContext {
             return self.foreign(nr, first);
         }
         Ok(Exit::Syscall { nr, args })
+    }
+
+    /// A call has come whose instruction ends at `behind`.
+    fn warm(&mut self, behind: u64) {
+        if fixes::PATCHES && self.heat.add(behind) {
+            self.hot = Some(Addr(behind.wrapping_sub(fixes::SITE_LEN)));
+        }
     }
 
     fn posted(&mut self, nr: u32, args: [u64; 6]) -> Exit {
@@ -482,6 +503,7 @@ impl SeccompContext {
         let [first, ..] = args;
         self.in_call = Some((nr, first));
         if notification.arch == machine::AUDIT_ARCH {
+            self.warm(notification.ip);
             return Ok(Exit::Syscall { nr, args });
         }
         self.foreign(nr, first)
@@ -548,6 +570,21 @@ impl Context for SeccompContext {
         self.kick.clone()
     }
 
+    fn hot_site(&mut self) -> Option<Addr> {
+        self.hot.take()
+    }
+
+    fn set_answers(&mut self, answers: &[(u32, u64)]) {
+        let Some(thread) = &self.thread else {
+            return;
+        };
+        let allowed = downcast(&self.space)
+            .is_ok_and(|space| space.shared.options.fast.contains(Fast::ANSWER));
+        if allowed {
+            self.answers.set(&thread.area, answers);
+        }
+    }
+
     fn park(&mut self) {
         self.spin.park();
         self.place.park();
@@ -564,6 +601,8 @@ impl Context for SeccompContext {
         self.check(settled)?;
         let (next, report) = thread::make(downcast(space)?)?;
         self.place.move_to(next.thread.tid);
+        self.answers = Answers::default();
+        self.hot = None;
         self.kick.move_to(Some(next.thread));
         let old = self.thread.replace(next);
         let stop = std::mem::replace(&mut self.stop, Stop::Report(report));

@@ -2,12 +2,15 @@
 //! is on the call's instruction, or behind it, and nothing else has happened.
 
 use arch::Regs;
+use arch::abi::Addr;
 use arch::abi::num::low16;
 
 use super::areas::Area;
 use super::code;
-use super::mailbox::{self, NUMBER, SITE};
+use super::mailbox::{self, NUMBER};
+use super::sites::Call;
 use crate::stub::Place;
+use crate::{Patch, SITE};
 
 unsafe extern "C" {
     static ringfence_notify_returned: u8;
@@ -31,6 +34,68 @@ const OVERFLOW: u64 = 1 << 11;
 /// Behind the call that ends a stop told by mailbox.
 pub(super) fn returned(place: Place) -> Option<u64> {
     Some(code::address(place, &raw const ringfence_notify_returned))
+}
+
+/// Where patched sites go.
+fn entry(place: Place) -> u64 {
+    code::address(place, &raw const ringfence_notify_call)
+}
+
+/// In a data area, a page of answers that the stub cannot write.
+pub(super) const ANSWERS: Option<usize> = Some(super::machine::ANSWERS);
+/// Bytes from a site's start to the end of its call.
+pub(super) const SITE_LEN: u64 = 7;
+/// Whether sites are patched.
+pub(super) const PATCHES: bool = true;
+
+/// Numbers above have no place in the page of answers.
+const NUMBERS: u32 = 512;
+
+/// How to patch `mov eax, imm32; syscall` at `site`. The load alone is replaced, by a jump as
+/// long, so that a thread behind it goes on as if nothing had happened, and the slot can lead
+/// back to the call's own instruction.
+pub(super) fn patch(
+    place: Place,
+    site: Addr,
+    code: &[u8; SITE],
+    slot: Addr,
+) -> Option<(Patch, Call)> {
+    // Intel SDM vol. 2: B8+r imm32, SYSCALL 0F 05; a byte before of 40 to 4F, or an operand-size
+    // or lock or repeat prefix, would belong to the load.
+    let [before, 0xb8, a, b, c, d, 0x0f, 0x05] = *code else {
+        return None;
+    };
+    if matches!(before, 0x40..=0x4f | 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3) {
+        return None;
+    }
+    let number = u32::from_le_bytes([a, b, c, d]);
+    // A posted call has its registers elsewhere.
+    let needs_all = WHOLE.contains(&number.into()) || number == super::machine::SIGRETURN;
+    if number >= NUMBERS || needs_all {
+        return None;
+    }
+    let at = site.0.wrapping_add(5);
+    let [j, k, l, m] = distance(at, slot.0)?.to_le_bytes();
+    let [p, q, r, s] = distance(slot.0.wrapping_add(7), at)?.to_le_bytes();
+    let [e0, e1, e2, e3, e4, e5, e6, e7] = entry(place).to_le_bytes();
+    let patch = Patch {
+        // jmp rel32
+        site: [0xe9, j, k, l, m],
+        slot: [
+            // lea rcx, [rip + rel32]: the call's instruction
+            0x48, 0x8d, 0x0d, p, q, r, s, // mov eax, imm32
+            0xb8, a, b, c, d, // movabs r11, imm64
+            0x49, 0xbb, e0, e1, e2, e3, e4, e5, e6, e7, // jmp r11
+            0x41, 0xff, 0xe3,
+        ],
+    };
+    let number = low16(number.into());
+    Some((patch, Call { number, at }))
+}
+
+/// From the end of an instruction to its target, if a jump reaches that far.
+fn distance(from: u64, to: u64) -> Option<i32> {
+    i32::try_from(to.wrapping_sub(from).cast_signed()).ok()
 }
 
 /// Whether this is a thread's wait for the answer to a call that it has posted.
@@ -62,7 +127,7 @@ pub(super) fn tidy(regs: &mut Regs, area: &Area, place: Place, answer: u64) -> b
         }
         Some(Progress::Behind) => {
             set_flags(regs, area.load(NUMBER));
-            let behind = area.load(SITE).wrapping_add(2);
+            let behind = area.load(mailbox::SITE).wrapping_add(2);
             (regs.rax, regs.rip, regs.rcx, regs.r11) = (answer, behind, behind, regs.eflags);
         }
     }
@@ -72,7 +137,12 @@ pub(super) fn tidy(regs: &mut Regs, area: &Area, place: Place, answer: u64) -> b
 fn progress(regs: &Regs, area: &Area, place: Place) -> Option<Progress> {
     let is_before = |label| regs.rip < code::address(place, label);
     let is_at = |label| regs.rip == code::address(place, label);
-    let posted = || Some(Progress::Before(area.load(NUMBER), area.load(SITE)));
+    let posted = || {
+        Some(Progress::Before(
+            area.load(NUMBER),
+            area.load(mailbox::SITE),
+        ))
+    };
     if is_before(&raw const ringfence_notify_call) || !is_before(&raw const ringfence_notify_called)
     {
         return None;

@@ -15,7 +15,13 @@
 //!
 //! **Fast ways** ([`Fast`]) lead past the notification: while a core is to spare, the sentry
 //! waits there for what the program does, and calls and stops are handed over in the data
-//! area (`mailbox`, `spin`); calls that need all registers are made stops by the filter.
+//! area (`mailbox`, `spin`); calls that need all registers are made stops by the filter. The
+//! owner of the memory may patch call sites (`sites`): they lead to code of the stub's that
+//! finds an answer on a page the process cannot write, or posts the call in the mailbox, or
+//! goes on to the call's own instruction, which stays where it was. To find its thread's data
+//! area that code uses the GS base, while the program has no use for it: a program that reads
+//! it (RDGSBASE) does not find zero. What a signal finds in that code, or in a slot, is shown
+//! to the program as a thread on its call, or behind it (`fixes`).
 //!
 //! # Why a program cannot get out
 //!
@@ -43,7 +49,8 @@
 //!    thread's own area. An area belongs to one process until that is reaped. A mailbox is no
 //!    exception: a posted call is what the process says that its thread calls; the sentry
 //!    remembers by itself what it has taken, waits for a bounded time, and never believes a
-//!    mailbox about whether a thread is stopped or has ended.
+//!    mailbox about whether a thread is stopped or has ended. Answers lie on a page of the
+//!    area that is mapped for reading, from a descriptor for reading.
 //! 6. A forged stop, or one posted twice, is the same as the program raising that signal.
 //! 7. Mappings come from the sentry's requests, below what guests are allowed; a request
 //!    that fails is an error of the space. A stub that dies is an error of its contexts.
@@ -52,6 +59,7 @@
 //!
 //! Needs Linux 5.19, and FSGSBASE on x86-64. Lock order: see `shared`.
 
+mod answers;
 mod areas;
 mod code;
 mod context;
@@ -61,6 +69,7 @@ mod filter;
 #[cfg_attr(target_arch = "aarch64", path = "fixes_aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "fixes_x86_64.rs")]
 mod fixes;
+mod heat;
 pub mod kernels;
 mod kick;
 mod layout;
@@ -75,6 +84,7 @@ mod mailbox;
 mod mapper;
 mod race;
 mod shared;
+mod sites;
 mod space;
 mod spin;
 mod start;
@@ -100,6 +110,10 @@ bitflags::bitflags! {
         const SPIN = 1;
         /// Calls that need all registers by SIGSYS.
         const WHOLE = 2;
+        /// Call sites that are often used lead to the mailbox and to answers.
+        const PATCH = 4;
+        /// Calls whose answer stays the same are answered at patched sites.
+        const ANSWER = 8;
     }
 }
 

@@ -13,6 +13,8 @@ use crate::stub::family::{Family, OWN_NR};
 
 /// The data areas' file in the stubs' tables.
 pub(super) const AREAS_NR: u32 = OWN_NR;
+/// The same, opened for reading only.
+pub(super) const AREAS_READ_NR: u32 = OWN_NR + 1;
 /// The file of mappers' pages, opened for reading only. The highest of all, so that every
 /// stub's table is born large enough: to grow one that threads share takes the kernel
 /// milliseconds.

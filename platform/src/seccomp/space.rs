@@ -8,7 +8,9 @@ use super::areas::Area;
 use super::files::FileTable;
 use super::mapper::Mapper;
 use super::shared::Shared;
+use super::sites::Sites;
 use super::thread::{Report, StubThread};
+use super::{Fast, fixes};
 use crate::host;
 use crate::stub::Op;
 use crate::stub::changes;
@@ -16,7 +18,7 @@ use crate::stub::family::MEMORY_NR;
 use crate::stub::keeper::Keeper;
 use crate::stub::ranges::Ranges;
 use crate::sync::lock;
-use crate::{AddressSpace, Backing, Change, CloneSpace, Limits, PlatformError};
+use crate::{AddressSpace, Backing, CallSites, Change, CloneSpace, Limits, PlatformError};
 
 /// See the module.
 pub(super) struct Space {
@@ -29,6 +31,7 @@ pub(super) struct Space {
     hand: Mutex<Hand>,
     /// Held while a thread with a listener is made.
     pub(super) making: Mutex<()>,
+    pub(super) sites: Sites,
     /// Data areas that are mapped here and unused.
     pub(super) areas: Mutex<Vec<Area>>,
     /// Threads for contexts to come.
@@ -70,6 +73,7 @@ impl Space {
                 return Err(PlatformError::Host { what, errno });
             }
         };
+        let patches = fixes::PATCHES && shared.options.fast.contains(Fast::PATCH);
         Ok(Self {
             shared: Arc::clone(shared),
             keeper,
@@ -79,6 +83,7 @@ impl Space {
             files: Mutex::new(files),
             hand: Mutex::new(Hand::Keeper(YOUNG)),
             making: Mutex::default(),
+            sites: Sites::new(patches.then_some(shared.family.place)),
             areas: Mutex::default(),
             spares: Mutex::default(),
         })
@@ -155,6 +160,10 @@ impl AddressSpace for Space {
         Some(self)
     }
 
+    fn call_sites(&self) -> Option<&dyn CallSites> {
+        self.sites.are_possible().then_some(&self.sites)
+    }
+
     fn mapping_limit(&self) -> Option<usize> {
         // Less what the stub has for itself: pages of its own and data areas.
         Some(self.shared.family.max_mappings / 2)
@@ -172,6 +181,7 @@ impl CloneSpace for Space {
         let files = lock(&self.files);
         let keeper = self.shared.family.fork(&self.keeper)?;
         let child = Self::new(&self.shared, keeper, mapped.clone(), files.clone())?;
+        self.sites.copy_to(&child.sites);
         Ok(Arc::new(child))
     }
 }

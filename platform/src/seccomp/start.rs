@@ -8,7 +8,7 @@ use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::areas::Areas;
 use super::filter::Stops;
-use super::shared::{AREAS_NR, MAPS_NR, Shared};
+use super::shared::{AREAS_NR, AREAS_READ_NR, MAPS_NR, Shared};
 use super::spin::Cores;
 use super::{Fast, Options, code, filter, fixes, kernels, kick, layout, machine};
 use crate::host;
@@ -50,9 +50,14 @@ pub(super) fn start(
     let maps = Control::create().map_err(&failed)?;
     let maps_read_only = maps.read_only().map_err(&failed)?;
     let areas = Areas::create().map_err(&failed)?;
+    let areas_read_only = host::reopen_read_only(areas.file()).map_err(&failed)?;
     let family = Family::start(Setup {
         memory: memory.as_fd(),
-        files: &[(areas.file(), AREAS_NR), (maps_read_only.as_fd(), MAPS_NR)],
+        files: &[
+            (areas.file(), AREAS_NR),
+            (areas_read_only.as_fd(), AREAS_READ_NR),
+            (maps_read_only.as_fd(), MAPS_NR),
+        ],
         control,
         filter: filter::base(),
         image: &|place| image(place, options),

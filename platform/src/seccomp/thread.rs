@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arch::Regs;
 use arch::abi::num::{u64_of, usize_of};
-use arch::abi::{Addr, Errno};
+use arch::abi::{Addr, Errno, PAGE_SIZE};
 
 use super::areas::Area;
 use super::code::Point;
@@ -14,12 +14,12 @@ use super::layout::AREA;
 use super::machine::{self, Saved};
 use super::mapper::thread_ops;
 use super::race::Race;
-use super::shared::{AREAS_NR, LISTENER_NR, Shared};
+use super::shared::{AREAS_NR, AREAS_READ_NR, LISTENER_NR, Shared};
 use super::space::Space;
-use super::{fixes, mailbox};
+use super::{answers, fixes, mailbox};
 use crate::PlatformError;
 use crate::host::{self, Listener, Notification};
-use crate::stub::family::SHARED_FIXED;
+use crate::stub::family::{READ, SHARED_FIXED};
 use crate::stub::{Op, Place};
 use crate::sync::lock;
 
@@ -169,11 +169,19 @@ fn start(space: &Space, area: &Area, is_mapped: bool) -> Result<(i32, Listener),
     machine::start_frame(area, base, FIRST).map_err(refused(what))?;
     machine::start_area(area, base);
     mailbox::reset(area);
+    answers::clear(area);
     let mut ops = Vec::with_capacity(4);
     if !is_mapped {
         let (len, number) = (u64_of(AREA), u64::from(AREAS_NR));
         let show = [base, len, READ_WRITE, SHARED_FIXED, number, area.offset()];
         ops.push(Op::new(libc::SYS_mmap, show));
+        if let Some(at) = fixes::ANSWERS {
+            // A page of it that the process can't write.
+            let (at, number) = (u64_of(at), u64::from(AREAS_READ_NR));
+            let (place, offset) = (base.saturating_add(at), area.offset().saturating_add(at));
+            let show = [place, PAGE_SIZE, READ, SHARED_FIXED, number, offset];
+            ops.push(Op::new(libc::SYS_mmap, show));
+        }
         ops.push(Op::new(libc::SYS_madvise, [base, len, DONTFORK]));
     }
     let stack = base
@@ -347,6 +355,7 @@ impl StubThread {
         let at = report.frame.at;
         machine::start_frame(&self.area, self.base, at)?;
         mailbox::reset(&self.area);
+        answers::clear(&self.area);
         let saved = Saved::read(&self.area, at)?;
         let frame = Frame { at, saved };
         Ok(Report { frame, ..report })

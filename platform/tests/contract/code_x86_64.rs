@@ -11,6 +11,9 @@ pieces! {
     call_loop: "2: syscall", "jmp 2b";
     /// Counts in the second argument and makes a call for each number.
     count: "2: inc rsi", "mov eax, 39", "syscall", "jmp 2b";
+    /// Adds up the results of argument 1 calls in argument 0, then makes another call.
+    sum: "2: mov eax, 39", "syscall", "add rdi, rax", "dec rsi", "jnz 2b", "mov eax, 24", "syscall",
+        "ud2";
     /// Never leaves.
     spin: "2: jmp 2b";
     /// Counts in the second argument and never leaves.

@@ -119,6 +119,11 @@ pub(crate) fn with_stubs(code: &[u8], test: impl Fn(&Guest)) {
     on_stubs(|platform, memory| test(&Guest::new(platform, memory, code)));
 }
 
+/// The same on seccomp alone, for cases about its fast ways.
+pub(crate) fn with_seccomp(code: &[u8], test: impl Fn(&Guest)) {
+    on_seccomp(|platform, memory| test(&Guest::new(platform, memory, code)));
+}
+
 /// The same on KVM alone, for cases about virtual machines.
 pub(crate) fn with_kvm(code: &[u8], test: impl Fn(&Guest)) {
     on_kvm(|platform, memory| test(&Guest::new(platform, memory, code)));

@@ -158,6 +158,10 @@ pub(crate) enum FastWay {
     Spin,
     /// Calls that need all registers, by SIGSYS.
     Whole,
+    /// Call sites that are often used, led past the kernel: to `spin` and `answer`.
+    Patch,
+    /// Calls whose answer stays the same, answered where they are made.
+    Answer,
 }
 
 impl FastWay {
@@ -167,6 +171,8 @@ impl FastWay {
             Self::None => Fast::empty(),
             Self::Spin => Fast::SPIN,
             Self::Whole => Fast::WHOLE,
+            Self::Patch => Fast::PATCH,
+            Self::Answer => Fast::ANSWER,
         }
     }
 }
