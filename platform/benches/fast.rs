@@ -68,7 +68,9 @@ impl Guest {
             let (start, slot) = (SITE_AT + 4, CODE - PAGE_SIZE);
             let mut bytes = [0; 8];
             code.read(start - 1, &mut bytes);
-            let patch = sites.patch(Addr(CODE + start), &bytes, Addr(slot)).unwrap();
+            let patch = sites
+                .patch((Addr(CODE + start), 39), &bytes, Addr(slot))
+                .unwrap();
             slots.write(0, &patch.slot);
             code.write(start, &patch.site);
         }

@@ -129,9 +129,9 @@ pub trait Context {
     /// host does not have is left out; with none at all it runs where it did.
     fn run_on(&mut self, cpus: &host::CpuSet);
 
-    /// A site from which so many calls have come that it is worth patching: see
-    /// [`CallSites`]. Told once.
-    fn hot_site(&mut self) -> Option<Addr> {
+    /// A site from which so many calls have come, all with this number, that it is worth
+    /// patching: see [`CallSites`]. Told once.
+    fn hot_site(&mut self) -> Option<(Addr, u32)> {
         None
     }
 
@@ -154,9 +154,10 @@ pub const SLOT: u64 = 32;
 /// `Patch::slot` is to be executable at the slot before that. A thread may be at any of the
 /// site's instructions meanwhile. For the program, nothing changes but what it reads there.
 pub trait CallSites: Send + Sync {
-    /// How to patch `site`, by way of `slot`, a multiple of [`SLOT`] nobody else uses; `code`:
-    /// the byte before the site, and its bytes. `None`: not such a site, or out of reach.
-    fn patch(&self, site: Addr, code: &[u8; SITE], slot: Addr) -> Option<Patch>;
+    /// How to patch a site, by way of `slot`, a multiple of [`SLOT`] nobody else uses; `call`:
+    /// the site, and the number of the calls that came from there; `code`: the byte before
+    /// the site, and its bytes. `None`: not such a site, or out of reach.
+    fn patch(&self, call: (Addr, u32), code: &[u8; SITE], slot: Addr) -> Option<Patch>;
 
     /// The slot is no longer in use.
     fn forget(&self, slot: Addr);

@@ -26,5 +26,7 @@ pub const BRK_RANDOM: u64 = 1 << 30;
 pub const RED_ZONE: u64 = 0;
 /// `restart_syscall(2)`.
 pub const NR_RESTART_SYSCALL: u32 = 128;
+/// `getpid(2)`, `gettid(2)`, `getuid(2)`, `geteuid(2)`, `getgid(2)`, `getegid(2)`.
+pub const NR_IDS: [u32; 6] = [172, 178, 174, 175, 176, 177];
 /// `rt_sigreturn(2)`.
 pub const NR_RT_SIGRETURN: u32 = 139;

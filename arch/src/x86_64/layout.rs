@@ -27,5 +27,7 @@ pub const BRK_RANDOM: u64 = 0x200_0000;
 pub const RED_ZONE: u64 = 128;
 /// `restart_syscall(2)`.
 pub const NR_RESTART_SYSCALL: u32 = 219;
+/// `getpid(2)`, `gettid(2)`, `getuid(2)`, `geteuid(2)`, `getgid(2)`, `getegid(2)`.
+pub const NR_IDS: [u32; 6] = [39, 186, 102, 107, 104, 108];
 /// `rt_sigreturn(2)`.
 pub const NR_RT_SIGRETURN: u32 = 15;

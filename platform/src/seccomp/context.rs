@@ -51,7 +51,7 @@ pub(super) struct SeccompContext {
     spin: Spin,
     heat: Heat,
     /// A site that has become hot.
-    hot: Option<Addr>,
+    hot: Option<(Addr, u32)>,
     answers: Answers,
     /// The mailbox is listened to, and where the program waited before.
     listening: Option<Waiting>,
@@ -472,7 +472,7 @@ impl SeccompContext {
         let (nr, args) = (call.syscall.cast_unsigned(), frame.saved.call());
         let [first, ..] = args;
         self.in_call = Some((nr, first));
-        self.warm(call.call_addr);
+        self.warm(call.call_addr, nr);
         if frame.saved.ip() != Addr(call.call_addr) {
             self.fetch()?;
             self.regs.set_ip(Addr(call.call_addr));
@@ -483,10 +483,10 @@ impl SeccompContext {
         Ok(Exit::Syscall { nr, args })
     }
 
-    /// A call has come whose instruction ends at `behind`.
-    fn warm(&mut self, behind: u64) {
-        if fixes::PATCHES && self.heat.add(behind) {
-            self.hot = Some(Addr(behind.wrapping_sub(fixes::SITE_LEN)));
+    /// A call of number `nr` has come whose instruction ends at `behind`.
+    fn warm(&mut self, behind: u64, nr: u32) {
+        if fixes::PATCHES && self.heat.add(behind, nr) {
+            self.hot = Some((Addr(behind.wrapping_sub(fixes::SITE_LEN)), nr));
         }
     }
 
@@ -503,7 +503,7 @@ impl SeccompContext {
         let [first, ..] = args;
         self.in_call = Some((nr, first));
         if notification.arch == machine::AUDIT_ARCH {
-            self.warm(notification.ip);
+            self.warm(notification.ip, nr);
             return Ok(Exit::Syscall { nr, args });
         }
         self.foreign(nr, first)
@@ -570,7 +570,7 @@ impl Context for SeccompContext {
         self.kick.clone()
     }
 
-    fn hot_site(&mut self) -> Option<Addr> {
+    fn hot_site(&mut self) -> Option<(Addr, u32)> {
         self.hot.take()
     }
 

@@ -73,8 +73,13 @@ impl Sites {
 }
 
 impl CallSites for Sites {
-    fn patch(&self, site: Addr, code: &[u8; SITE], slot: Addr) -> Option<Patch> {
+    fn patch(&self, (site, number): (Addr, u32), code: &[u8; SITE], slot: Addr) -> Option<Patch> {
+        // What looks like a load of a number may be a part of something else: then it is
+        // not the number that was called.
         let (patch, call) = fixes::patch(self.place?, site, code, slot)?;
+        if u32::from(call.number) != number {
+            return None;
+        }
         lock(&self.slots).insert(slot.0, call);
         self.any.store(true, Ordering::Release);
         Some(patch)

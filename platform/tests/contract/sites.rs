@@ -22,7 +22,9 @@ fn patch(guest: &Guest, code: &[u8], at: usize) -> Option<[FrameRun; 2]> {
     let sites = guest.space.call_sites()?;
     let bytes = code.get(at - 1..at - 1 + SITE).unwrap().try_into().unwrap();
     let site = CODE + u64::try_from(at).unwrap();
-    let patch = sites.patch(Addr(site), &bytes, Addr(SLOTS + SLOT)).unwrap();
+    let patch = sites
+        .patch((Addr(site), 39), &bytes, Addr(SLOTS + SLOT))
+        .unwrap();
     let (slots, page) = (
         guest.memory.allocate(1, None).unwrap(),
         guest.memory.allocate(1, None).unwrap(),
@@ -51,7 +53,11 @@ fn what_is_no_site_is_refused() {
         let refused = |change: &dyn Fn(&mut [u8; SITE])| {
             let mut bytes = good;
             change(&mut bytes);
-            sites.patch(Addr(CODE), &bytes, Addr(SLOTS)).is_none()
+            let [_, _, a, b, c, d, ..] = bytes;
+            let number = u32::from_le_bytes([a, b, c, d]);
+            sites
+                .patch((Addr(CODE), number), &bytes, Addr(SLOTS))
+                .is_none()
         };
         assert!(!refused(&|_| ()));
         sites.forget(Addr(SLOTS));
@@ -65,7 +71,9 @@ fn what_is_no_site_is_refused() {
         assert!(refused(&|bytes| bytes[7] = 0x0b));
         // Beyond the reach of a jump.
         let far = Addr(CODE + (1 << 31) + PAGE_SIZE);
-        assert!(sites.patch(Addr(CODE), &good, far).is_none());
+        assert!(sites.patch((Addr(CODE), 39), &good, far).is_none());
+        // Part of `movups xmm15, [r8 + 240]`, say: another number was called.
+        assert!(sites.patch((Addr(CODE), 24), &good, Addr(SLOTS)).is_none());
     });
 }
 

@@ -90,11 +90,21 @@ impl Mm {
     fn copy_in_as(&self, from: Addr, to: &mut [u8], asker: Asker) -> Result<usize, Errno> {
         self.copy(from, to.len(), asker, Access::Read, |state, at, done| {
             let to = to.get_mut(done..).unwrap_or_default();
-            state.read(at, to, asker)
+            let step = state.read(at, to, asker);
+            if let Step::Done(count) = step {
+                state
+                    .sites
+                    .hide(at, to.get_mut(..count).unwrap_or_default());
+            }
+            step
         })
     }
 
     fn copy_out_as(&self, to: Addr, from: &[u8], asker: Asker) -> Result<usize, Errno> {
+        if asker == Asker::Debugger {
+            let end = to.0.saturating_add(num::u64_of(from.len()));
+            self.edit().unpatch(&(to.0..end));
+        }
         self.copy(to, from.len(), asker, Access::Write, |state, at, done| {
             state.write(at, from.get(done..).unwrap_or_default(), asker)
         })

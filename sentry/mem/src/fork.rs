@@ -103,6 +103,7 @@ impl Edit<'_> {
             }
             self.inherit_pages(parent, &vma.span, inherits);
         }
+        self.state.sites = parent.sites.clone();
         self.state.heap = parent.heap.clone();
         self.state.packed = self.mm.layout().mmap_top.0;
     }

@@ -31,6 +31,7 @@ mod mremap;
 mod place;
 mod populate;
 mod resident;
+mod sites;
 mod span;
 mod stats;
 mod user;

@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) packed: u64,
     /// What mlockall(2) said of future mappings: FUTURE and ONFAULT, or nothing.
     pub(crate) lock_future: MlockallFlags,
+    /// Patched call sites.
+    pub(crate) sites: crate::sites::Sites,
     /// The platform failed to make a change: what it shows is not known any more.
     pub(crate) lost: bool,
 }
@@ -257,6 +259,7 @@ impl Edit<'_> {
 
     /// Takes all mappings of `span` away, with their pages.
     pub(crate) fn clear(&mut self, span: &Span) {
+        self.forget_sites(span);
         let mut gone = self.state.vmas.take(span);
         self.garbage.vmas.append(&mut gone);
         self.drop_pages(span);

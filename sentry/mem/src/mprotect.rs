@@ -105,6 +105,9 @@ impl Edit<'_> {
             done = Err(Errno::ENOMEM);
         }
         let changed = place.start..end;
+        if prot.contains(Prot::WRITE) {
+            self.unpatch(&changed);
+        }
         self.update_vmas(&changed, |vma| vma.prot = prot);
         self.show_changed(&changed);
         done

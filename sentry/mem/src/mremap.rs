@@ -195,6 +195,7 @@ impl Edit<'_> {
             file.offset = offset;
         }
         vma.span = span(to, request.new_len);
+        self.forget_sites(old);
         let runs = self.state.resident.take(old);
         for (at, run) in runs {
             self.move_run(at, run, to.saturating_add(at.saturating_sub(old.start)));

@@ -357,7 +357,7 @@ impl Edit<'_> {
 
 /// Fills `frames` from byte `at` of `from` on. What a host file does not have of its
 /// last page stays zero.
-fn copy_pages(frames: &FrameRun, from: &Pages, at: u64) -> Result<(), Fault> {
+pub(crate) fn copy_pages(frames: &FrameRun, from: &Pages, at: u64) -> Result<(), Fault> {
     use std::os::fd::AsFd;
     let len = num::usize_of(frames.len());
     match from {

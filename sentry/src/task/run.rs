@@ -76,12 +76,18 @@ impl Task {
         if !self.state.enter_guest() {
             return RunState::Run;
         }
+        self.leave_answers();
         self.enter_clock();
         let exit = self.context.get_mut().switch();
         self.leave_clock();
         self.state.left_guest();
         match exit {
-            Ok(Exit::Syscall { nr, args }) => RunState::Call { nr, args },
+            Ok(Exit::Syscall { nr, args }) => {
+                if let Some((site, number)) = self.context.get_mut().hot_site() {
+                    self.memory.patch_call_site(site, number);
+                }
+                RunState::Call { nr, args }
+            }
             Ok(Exit::Fault { at, access }) => self.fault(at, access),
             Ok(Exit::Exception(exception)) => self.exception(&exception),
             Ok(Exit::Interrupted) => {
@@ -98,6 +104,25 @@ impl Task {
                 self.lost()
             }
         }
+    }
+
+    /// Tells the platform which calls it may answer by itself: those whose answers nobody but
+    /// this task can change, and none that somebody wants to see.
+    fn leave_answers(&mut self) {
+        let id = |pid: base::Pid| u64::try_from(pid.0).unwrap_or(u64::MAX);
+        let seen = self.kernel.trace().is_some() || self.state.seccomp.mode() != 0;
+        let (state, who) = (&self.state, &self.caller.credentials);
+        let [pid, tid, uid, euid, gid, egid] = arch::current::layout::NR_IDS;
+        let answers = [
+            (pid, id(state.tgid())),
+            (tid, id(state.tid())),
+            (uid, who.uid.0.into()),
+            (euid, who.euid.0.into()),
+            (gid, who.gid.0.into()),
+            (egid, who.egid.0.into()),
+        ];
+        let answers: &[(u32, u64)] = if seen { &[] } else { &answers };
+        self.context.get_mut().set_answers(answers);
     }
 
     /// The stub or vCPU is gone: nothing of the process can run on.

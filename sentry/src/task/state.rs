@@ -178,6 +178,15 @@ impl TaskState {
         }
     }
 
+    /// Has it enter the sentry, if it runs guest code.
+    pub(crate) fn leave_guest(&self) {
+        if self.in_guest.load(Ordering::SeqCst)
+            && let Some(interrupter) = self.interrupter.get()
+        {
+            interrupter.interrupt();
+        }
+    }
+
     /// Restricts it to these CPUs, from its next run of guest code on.
     pub(crate) fn set_affinity(&self, cpus: CpuSet) {
         self.sched.lock().affinity = cpus;
