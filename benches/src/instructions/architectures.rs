@@ -28,9 +28,10 @@ const HEAD: &str = "\
 
 Made by `benches/instructions`: what the loops of `measure` (`sentry/guests`) take for one round in
 machines of one CPU that QEMU emulates, whose clock goes by the instruction. Natively is on that
-machine's own kernel; × is by native. The figures do not depend on what else goes on and differ
-little from run to run, those of new threads and processes by a few in a hundred, so small changes
-show. What they do not weigh stands in [TRIPS.md](TRIPS.md): for times see
+machine's own kernel; × is by native. The figures do not depend on what else goes on and mostly
+differ by less than one in a hundred from run to run, so small changes show; where threads of the
+sentry and of a program wait for each other (new threads, `mprotect` on ptrace) there can be twice
+as many. What they do not weigh stands in [TRIPS.md](TRIPS.md): for times see
 [RESULTS.md](RESULTS.md). Where a loop waits for the clock, the waiting counts as well: these kernels
 let a thread that takes over another one's virtual CPU wait in KVM_RUN until all CPUs have passed
 through the scheduler (`synchronize_rcu`), some ticks of the clock. Those are the millions of new
