@@ -117,7 +117,14 @@ impl Cpu {
         sregs.ss = segment(STUB_SS, 3, 0);
         self.fd.set_sync_dirty_reg(SyncReg::Register);
         self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
-        let how = match self.enter() {
+        // A kick that comes now is for the program: it is still pending then.
+        let left = loop {
+            match self.enter() {
+                Ok(Left::Interrupted) => {}
+                left => break left,
+            }
+        };
+        let how = match left {
             Ok(Left::Halted) => {
                 let at = self.fd.sync_regs().regs.rip;
                 if stub::stopped(at.wrapping_sub(self.stub)) == Some(Stopped::Vector(PAGE_FAULT)) {
@@ -125,8 +132,7 @@ impl Cpu {
                 }
                 format!("it halted at {at:#x}")
             }
-            Ok(Left::Interrupted) => "it was interrupted".to_owned(),
-            Ok(Left::Unbacked) => "the host has no page for it".to_owned(),
+            Ok(Left::Interrupted | Left::Unbacked) => "the host has no page for it".to_owned(),
             Err(how) => how,
         };
         Err(PlatformError::Dead {
