@@ -148,3 +148,17 @@ impl Bundle {
         }
     }
 }
+
+impl Drop for Bundle {
+    /// A case that fails leaves no sandbox behind.
+    fn drop(&mut self) {
+        let entries = fs::read_dir(self.scratch.path().join("state"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let mut delete = self.command(&["delete", "--force"]);
+            delete.arg(name).stdout(Stdio::null()).stderr(Stdio::null());
+            // One that cannot be removed is no reason to panic in a panic.
+            let _ = delete.status();
+        }
+    }
+}
