@@ -24,7 +24,6 @@ mod contract {
     mod harness;
     mod hostile;
     mod interrupts;
-    #[cfg(target_arch = "x86_64")]
     mod kvm;
     #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
     #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]

@@ -44,7 +44,7 @@ use arch::abi::{Addr, Errno};
 
 pub use self::audit::{Audit, Mapped, Owner, Slot, audit, recycle};
 use self::context::KvmContext;
-pub use self::machine::{WAYS_OUT, WayOut};
+pub use self::machine::{WAYS_OUT, WayOut, nature};
 use self::shared::Shared;
 use self::space::Space;
 use crate::host::{self, HostRule};

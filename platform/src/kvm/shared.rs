@@ -126,14 +126,21 @@ impl Shared {
         Slots::ensure(&self.vm, &self.regions.files, offset, len)
     }
 
+    /// See `sabotage`.
+    pub(super) fn keeps_stale(&self) -> bool {
+        #[cfg(debug_assertions)]
+        return self.keep_stale.load(Ordering::SeqCst);
+        #[cfg(not(debug_assertions))]
+        false
+    }
+
     /// Has the host drop every translation to these pages, on all virtual CPUs.
     /// `stale` are guest-physical addresses of pages; sorted on return.
     ///
     /// Rests on the host's MMU notifiers: what a page's host address loses, the virtual
     /// machine loses too, whether it has shadow or nested page tables.
     pub(super) fn forget(&self, stale: &mut Vec<u64>) -> Result<(), PlatformError> {
-        #[cfg(debug_assertions)]
-        if self.keep_stale.load(Ordering::SeqCst) {
+        if self.keeps_stale() {
             return Ok(());
         }
         stale.sort_unstable();

@@ -226,7 +226,7 @@ impl Space {
     fn settle(&self, state: &mut State, left: &mut Leftovers<'_>) -> Result<(), PlatformError> {
         self.shared.ensure_tables()?;
         arch::paging::publish();
-        if left.closed.is_some() {
+        if left.closed.is_some() && !self.shared.keeps_stale() {
             self.regime.changed();
         }
         // See `will_be_seen`.

@@ -33,6 +33,15 @@ pieces! {
         "svc #0", "b 2b";
     /// Loads the word that the thread pointer points to into argument 1 and calls.
     thread_word: "2: mrs x9, tpidr_el0", "ldr x1, [x9]", "svc #0", "b 2b";
+    /// Stores at argument 0 for ever; each of these says at argument 1 that it has begun.
+    keep_storing: "mov w5, #1", "2: ldaxr x3, [x0]", "add x3, x3, #1", "stlxr w4, x3, [x0]",
+        "str w5, [x1]", "b 2b";
+    /// Loads at argument 0 until that is not 1 any more; makes a call with it.
+    keep_loading: "mov w5, #1", "2: ldr x8, [x0]", "str w5, [x1]", "cmp x8, #1", "b.eq 2b",
+        "mov x0, x8", "svc #0", "udf #0";
+    /// Jumps to argument 0, where code for `stay` is.
+    go: "br x0";
+    stay: "mov w5, #1", "2: str w5, [x1]", "br x0";
 }
 
 /// Where the register that `vector` uses lies in the FP state.
@@ -59,6 +68,14 @@ pub(crate) fn after_call(mut before: Regs, ip: Addr) -> Regs {
     before.x[0] = 38_u64.wrapping_neg();
     before
 }
+
+/// Whether code that is stored over is run as it is then.
+pub(crate) const CHANGES_BY_ITSELF: bool = false;
+
+/// A system call, an undefined instruction, one that does nothing.
+pub(crate) const CALL: &[u8] = &[0x01, 0, 0, 0xd4];
+pub(crate) const UNDEFINED: &[u8] = &[0; 4];
+pub(crate) const NOP: &[u8] = &[0x1f, 0x20, 0x03, 0xd5];
 
 /// The length from the start of `call_loop` to behind its call.
 pub(crate) const CALL_LEN: u64 = 8;

@@ -34,6 +34,14 @@ pieces! {
     vector: "2: movups xmm3, [rdi]", "syscall", "movups [rsi], xmm3", "syscall", "jmp 2b";
     /// Loads the word that the thread pointer points to into argument 1 and calls.
     thread_word: "2: mov rsi, fs:[0]", "syscall", "jmp 2b";
+    /// Stores at argument 0 for ever; each of these says at argument 1 that it has begun.
+    keep_storing: "2: lock inc qword ptr [rdi]", "mov dword ptr [rsi], 1", "jmp 2b";
+    /// Loads at argument 0 until that is not 1 any more; makes a call with it.
+    keep_loading: "2: mov rax, [rdi]", "mov dword ptr [rsi], 1", "cmp rax, 1", "je 2b",
+        "mov rdi, rax", "syscall", "ud2";
+    /// Jumps to argument 0, where code for `stay` is.
+    go: "jmp rdi";
+    stay: "2: mov dword ptr [rsi], 1", "jmp rdi";
 }
 
 /// Where the register that `vector` uses lies in the FP state.
@@ -61,6 +69,14 @@ pub(crate) fn after_call(mut before: Regs, ip: Addr) -> Regs {
     before.rax = 38_u64.wrapping_neg();
     before
 }
+
+/// Whether code that is stored over is run as it is then.
+pub(crate) const CHANGES_BY_ITSELF: bool = true;
+
+/// A system call, an undefined instruction, one that does nothing.
+pub(crate) const CALL: &[u8] = &[0x0f, 0x05];
+pub(crate) const UNDEFINED: &[u8] = &[0x0f, 0x0b];
+pub(crate) const NOP: &[u8] = &[0x90];
 
 /// The length of the system call instruction.
 pub(crate) const CALL_LEN: u64 = 2;

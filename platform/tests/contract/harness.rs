@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
+use platform::kvm::{Kvm, WAYS_OUT};
 use platform::memory::{FrameRun, MemoryFile};
 use platform::ptrace::{self, Nullify, Ptrace};
 use platform::seccomp::{Eagerness, Fast, Options, Seccomp};
@@ -96,13 +97,28 @@ pub(crate) fn on_both(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     on_kvm(test);
 }
 
-/// KVM, where this host has it.
+/// KVM, where this host has it, with each way out of a machine.
 fn on_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
     if !is_wanted("kvm") {
         return;
     }
+    for way in WAYS_OUT {
+        let memory = MemoryFile::create(64 << 20).unwrap();
+        match Kvm::start_by(&memory, *way) {
+            Ok(platform) => test(platform, memory),
+            Err(PlatformError::Unavailable(why)) => eprintln!("skipped: kvm: {why}"),
+            Err(error) => panic!("kvm: {error}"),
+        }
+    }
+}
+
+/// KVM with the best way out.
+fn on_best_kvm(test: impl Fn(Arc<dyn Platform>, Arc<MemoryFile>)) {
+    if !is_wanted("kvm") {
+        return;
+    }
     let memory = MemoryFile::create(64 << 20).unwrap();
-    match platform::kvm::Kvm::start(&memory) {
+    match Kvm::start(&memory) {
         Ok(platform) => test(platform, memory),
         Err(PlatformError::Unavailable(why)) => eprintln!("skipped: kvm: {why}"),
         Err(error) => panic!("kvm: {error}"),
@@ -126,7 +142,7 @@ pub(crate) fn with_seccomp(code: &[u8], test: impl Fn(&Guest)) {
 
 /// The same on KVM alone, for cases about virtual machines.
 pub(crate) fn with_kvm(code: &[u8], test: impl Fn(&Guest)) {
-    on_kvm(|platform, memory| test(&Guest::new(platform, memory, code)));
+    on_best_kvm(|platform, memory| test(&Guest::new(platform, memory, code)));
 }
 
 /// Shows `run` at `at`.

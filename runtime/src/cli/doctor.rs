@@ -199,22 +199,8 @@ fn kvm() -> Finding {
     if tried.verdict != Verdict::Good {
         return unused(format!("--platform=kvm cannot be used: {}", tried.text));
     }
-    let nature = if has_virtualization() {
-        "with VMX or SVM"
-    } else {
-        "without VMX or SVM: para-virtual, slower than ptrace, and CPUID shows programs the \
-         host's features, not the sandbox's"
-    };
+    let nature = platform::kvm::nature();
     finding(Verdict::Good, SUBJECT, format!("{}, {nature}", tried.text))
-}
-
-/// Whether the CPU's flags name hardware virtualization.
-fn has_virtualization() -> bool {
-    let info = read("/proc/cpuinfo").unwrap_or_default();
-    let flags = info.lines().filter(|line| line.starts_with("flags"));
-    flags
-        .flat_map(str::split_whitespace)
-        .any(|flag| flag == "vmx" || flag == "svm")
 }
 
 /// A small file's text without the blanks at its end.

@@ -99,6 +99,11 @@ impl Mm {
         self.id
     }
 
+    /// Bits of AT_HWCAP and AT_HWCAP2 that programs must not see: see `Platform`.
+    pub fn hidden_features(&self) -> [u64; 2] {
+        self.platform.hidden_features()
+    }
+
     /// The platform's side, for contexts to run in.
     #[must_use]
     pub fn space(&self) -> &Arc<dyn AddressSpace> {

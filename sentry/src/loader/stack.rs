@@ -130,7 +130,7 @@ impl Strings<'_> {
         let platform = builder.push(platform)?;
         let bytes = builder.push(random.bytes.to_vec())?;
 
-        let mut auxv = auxiliary(mapped, vdso, change);
+        let mut auxv = auxiliary(mapped, vdso, change, memory.hidden_features());
         auxv.extend([
             (AT_RANDOM, bytes.0),
             (AT_EXECFN, execfn.0),
@@ -183,7 +183,9 @@ fn table(args: &[u64], env: &[u64], auxv: &[u64]) -> Vec<u8> {
 }
 
 /// All entries whose values are numbers.
-fn auxiliary(mapped: &Mapped, vdso: Addr, change: &Change) -> Vec<(u64, u64)> {
+/// `hidden` are bits that AT_HWCAP and AT_HWCAP2 must not have.
+fn auxiliary(mapped: &Mapped, vdso: Addr, change: &Change, hidden: [u64; 2]) -> Vec<(u64, u64)> {
+    let features = |kind, hidden: u64| host::auxiliary(kind).unwrap_or(0) & !hidden;
     let who = &change.credentials;
     let mut auxv = Vec::with_capacity(24);
     if vdso != Addr::NULL {
@@ -192,7 +194,7 @@ fn auxiliary(mapped: &Mapped, vdso: Addr, change: &Change) -> Vec<(u64, u64)> {
     let minimum = host::auxiliary(AT_MINSIGSTKSZ).unwrap_or(arch::current::abi::MINSIGSTKSZ);
     auxv.extend([
         (AT_MINSIGSTKSZ, minimum),
-        (AT_HWCAP, host::auxiliary(AT_HWCAP).unwrap_or(0)),
+        (AT_HWCAP, features(AT_HWCAP, hidden[0])),
         (AT_PAGESZ, PAGE_SIZE),
         (AT_CLKTCK, USER_HZ),
         (AT_PHDR, mapped.headers.0),
@@ -206,7 +208,7 @@ fn auxiliary(mapped: &Mapped, vdso: Addr, change: &Change) -> Vec<(u64, u64)> {
         (AT_GID, who.gid.0.into()),
         (AT_EGID, who.egid.0.into()),
         (AT_SECURE, change.secure.into()),
-        (AT_HWCAP2, host::auxiliary(AT_HWCAP2).unwrap_or(0)),
+        (AT_HWCAP2, features(AT_HWCAP2, hidden[1])),
         (AT_RSEQ_FEATURE_SIZE, RSEQ.0),
         (AT_RSEQ_ALIGN, RSEQ.1),
     ]);

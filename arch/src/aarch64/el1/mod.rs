@@ -11,4 +11,5 @@ pub mod features;
 pub mod insn;
 pub mod paging;
 pub mod stub;
+pub mod timer;
 pub mod traps;

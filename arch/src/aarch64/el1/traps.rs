@@ -137,9 +137,11 @@ fn abort(esr: u64, far: u64, access: Abort, trap: impl Fn(u8, i32, Addr, u64) ->
     }
 }
 
-/// The address without a program's tag in its top byte: as if bit 55 were in all above.
+/// The address without a program's tag in its top byte: bit 55 says whether bits above may
+/// be there (`untagged_addr` of Linux).
 fn untagged(address: u64) -> Addr {
-    Addr((address << 8).cast_signed().wrapping_shr(8).cast_unsigned())
+    let extended = (address << 8).cast_signed().wrapping_shr(8).cast_unsigned();
+    Addr(address & extended)
 }
 
 /// `si_code` of an exception of floating point.
@@ -220,6 +222,8 @@ mod tests {
         assert_eq!(of(0x24, 0x147, tagged), Event::Fault(at, Abort::Load));
         let upper = Addr(0xffff_8000_0000_0000);
         assert_eq!(of(0x24, 5, upper.0), Event::Fault(upper, Abort::Load));
+        let nowhere = Addr(1 << 55);
+        assert_eq!(of(0x24, 5, nowhere.0), Event::Fault(nowhere, Abort::Load));
         assert_eq!(of(0x24, 0x10, 0x7000), Event::Impossible);
         assert_eq!(of(0x25, 0x07, 0x7000), Event::Impossible);
     }

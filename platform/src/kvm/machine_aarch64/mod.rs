@@ -7,6 +7,7 @@
 //! in the program, at once comes back by that with the registers in the page.
 
 mod meaning;
+mod nature;
 mod regime;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -29,6 +30,7 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 
 pub(super) use self::meaning::{Raised, bus_error, meaning};
+pub use self::nature::nature;
 use self::regime::Asids;
 pub(super) use self::regime::{Regime, must_stop};
 use super::exits::Came;

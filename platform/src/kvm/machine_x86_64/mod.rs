@@ -4,6 +4,7 @@
 mod cpu;
 mod fp;
 mod meaning;
+mod nature;
 mod regime;
 
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ use kvm_ioctls::{Cap, Kvm, VmFd};
 
 pub(super) use self::cpu::Cpu;
 pub(super) use self::meaning::{Raised, bus_error, meaning};
+pub use self::nature::nature;
 pub(super) use self::regime::{Regime, forget, must_stop};
 use super::places::FIXED;
 use super::pool::{Page, Pool};

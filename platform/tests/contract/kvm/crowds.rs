@@ -14,7 +14,7 @@ use platform::{Backing, Change, Exit, Fill, PlatformError, Prot};
 use super::super::code;
 use super::super::files::file;
 use super::super::harness::{DATA, Guest, RW, map, next_call, start_regs, with_kvm};
-use super::victim::is_emulated;
+use super::instructions::is_emulated;
 
 /// More than a machine has virtual CPUs, and how often one of them makes a call.
 const CROWD: usize = 80;

@@ -12,18 +12,6 @@ use super::super::code;
 use super::super::harness::{
     CODE, DATA, Guest, RW, RX, code_page, map, protect, start_regs, unmap, with_kvm,
 };
-use super::super::pieces::pieces;
-
-pieces! {
-    /// Stores at argument 0 for ever; each of these says at argument 1 that it has begun.
-    keep_storing: "2: lock inc qword ptr [rdi]", "mov dword ptr [rsi], 1", "jmp 2b";
-    /// Loads at argument 0 until that is not 1 any more; makes a call with it.
-    keep_loading: "2: mov rax, [rdi]", "mov dword ptr [rsi], 1", "cmp rax, 1", "je 2b",
-        "mov rdi, rax", "syscall", "ud2";
-    /// Jumps to argument 0, where code for `stay` is.
-    go: "jmp rdi";
-    stay: "2: mov dword ptr [rsi], 1", "jmp rdi";
-}
 
 /// How long what has to come at once may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +54,7 @@ fn fault(exit: Exit) -> Access {
 
 #[test]
 fn a_spinning_store_notices_a_downgrade() {
-    with_kvm(keep_storing(), |guest| {
+    with_kvm(code::keep_storing(), |guest| {
         let exit = spinning(guest, &protect(AT, 1, Prot::READ));
         assert_eq!(fault(exit), Access::Write);
         let stored = guest.data.load_u64(3 * PAGE_SIZE);
@@ -77,11 +65,11 @@ fn a_spinning_store_notices_a_downgrade() {
 
 #[test]
 fn a_spinning_load_notices_that_its_page_is_gone() {
-    with_kvm(keep_loading(), |guest| {
+    with_kvm(code::keep_loading(), |guest| {
         guest.data.write(3 * PAGE_SIZE, &1_u64.to_ne_bytes());
         assert_eq!(fault(spinning(guest, &unmap(AT, 1))), Access::Read);
     });
-    with_kvm(keep_loading(), |guest| {
+    with_kvm(code::keep_loading(), |guest| {
         guest.data.write(3 * PAGE_SIZE, &1_u64.to_ne_bytes());
         let none = protect(AT, 1, Prot::empty());
         assert_eq!(fault(spinning(guest, &none)), Access::Read);
@@ -90,7 +78,7 @@ fn a_spinning_load_notices_that_its_page_is_gone() {
 
 #[test]
 fn a_spinning_load_notices_another_page() {
-    with_kvm(keep_loading(), |guest| {
+    with_kvm(code::keep_loading(), |guest| {
         guest.data.write(3 * PAGE_SIZE, &1_u64.to_ne_bytes());
         let other = guest.memory.allocate(1, None).unwrap();
         other.write(0, &2_u64.to_ne_bytes());
@@ -104,8 +92,8 @@ fn a_spinning_load_notices_another_page() {
 
 #[test]
 fn spinning_code_notices_that_it_is_code_no_more() {
-    with_kvm(go(), |guest| {
-        let page = code_page(&guest.memory, stay());
+    with_kvm(code::go(), |guest| {
+        let page = code_page(&guest.memory, code::stay());
         guest.apply(&[map(AT, &page, RX)]);
         let exit = spinning(guest, &protect(AT, 1, Prot::READ));
         assert_eq!(fault(exit), Access::Execute);
@@ -217,8 +205,16 @@ fn these_cases_would_notice() {
         });
     };
     let downgrade = |_: &Guest| protect(AT, 1, Prot::READ);
-    stale(keep_storing(), &downgrade, "a store beside a downgrade");
-    stale(keep_loading(), &|_| unmap(AT, 1), "a load of what is gone");
+    stale(
+        code::keep_storing(),
+        &downgrade,
+        "a store beside a downgrade",
+    );
+    stale(
+        code::keep_loading(),
+        &|_| unmap(AT, 1),
+        "a load of what is gone",
+    );
     with_kvm(code::store(), |guest| {
         keep_stale(&guest.space, true).unwrap();
         let mut context = guest.context();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use platform::memory::FrameRun;
-use platform::{Context, Exit, Interrupter};
+use platform::{AddressSpace, Context, Exit, Interrupter};
 
 use super::super::code;
 use super::super::harness::{DATA, Guest, RX, map, on_both, start_regs};
@@ -17,11 +17,10 @@ pub(super) const AT: u64 = DATA + 0x10_0000;
 pub(super) const STACK: u64 = DATA + 8 * PAGE_SIZE;
 /// How long one exit may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// SYSCALL.
-pub(super) const CALL: [u8; 2] = [0x0f, 0x05];
 
 /// A guest whose code can be changed, and its context.
 pub(super) struct Victim {
+    space: Arc<dyn AddressSpace>,
     code: FrameRun,
     pub(super) context: Box<dyn Context>,
     watch: Watch,
@@ -77,7 +76,9 @@ impl Victim {
         guest.apply(&[map(AT, &code, RX)]);
         let context = guest.context();
         let watch = Watch::new(context.interrupter());
+        let space = Arc::clone(&guest.space);
         Self {
+            space,
             code,
             context,
             watch,
@@ -95,8 +96,12 @@ impl Victim {
     /// Runs `code` and a call behind it with what `set` makes of the registers; says what
     /// came of it, where, and whether it is a call or something else.
     pub(super) fn run(&mut self, code: &[u8], set: impl Fn(&mut Regs)) -> String {
-        let page = [code, &CALL, &[0x0f, 0x0b]].concat();
+        let page = [code, code::CALL, code::UNDEFINED].concat();
         self.code.write(0, &page);
+        // Shown again, so that the machine hears that it is other code.
+        if !code::CHANGES_BY_ITSELF {
+            self.space.apply(&[map(AT, &self.code, RX)]).unwrap();
+        }
         let mut regs = start_regs(&[DATA, 0, 0]);
         regs.set_ip(Addr(AT));
         regs.set_sp(Addr(STACK));
@@ -118,18 +123,15 @@ impl Victim {
 
     /// Whether an ordinary program still runs.
     pub(super) fn check(&mut self, name: &str) {
-        let fine = self.run(&[0x90], |regs| regs.set_arg(1, 77));
-        assert_eq!(fine, "call at 0x3 with 0x4d", "behind {name}");
+        let fine = self.run(code::NOP, |regs| regs.set_arg(1, 77));
+        let end = code::NOP.len() + code::CALL.len();
+        assert_eq!(fine, format!("call at {end:#x} with 0x4d"), "behind {name}");
     }
 }
 
 /// What comes of each of `cases` on KVM must be what comes of it natively, but for `known`,
-/// which say how KVM differs. All differences are told together.
-pub(super) fn compare(cases: &[(String, Vec<u8>)], set: impl Fn(&mut Regs), known: &[&str]) {
-    compare_each(cases, |_, regs| set(regs), known);
-}
-
-/// The same where `set` is told the number of the case.
+/// which say how KVM differs; `set` is told the number of the case. All differences are
+/// told together.
 pub(super) fn compare_each(
     cases: &[(String, Vec<u8>)],
     set: impl Fn(usize, &mut Regs),
@@ -149,24 +151,13 @@ pub(super) fn compare_each(
     });
     let seen = seen.into_inner();
     let mut differ = Vec::new();
-    for (name, results) in seen.iter().skip(1) {
+    for (platform, results) in seen.iter().skip(1) {
         let (_, native) = seen.first().unwrap();
-        for (((case, _), here), there) in cases.iter().zip(results).zip(native) {
-            if here != there && !known.contains(&case.as_str()) {
-                differ.push(format!("{case}: {here} on {name}, {there} natively"));
+        for (((name, _), here), there) in cases.iter().zip(results).zip(native) {
+            if here != there && !known.contains(&name.as_str()) {
+                differ.push(format!("{name}: {here} on {platform}, {there} natively"));
             }
         }
     }
     assert!(differ.is_empty(), "{differ:#?}");
-}
-
-pub(super) fn cases(list: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
-    let owned = |(name, bytes): &(&str, &[u8])| ((*name).to_owned(), bytes.to_vec());
-    list.iter().map(owned).collect()
-}
-
-/// Whether the machine's CPU is QEMU's, which differs from real ones in places.
-pub(super) fn is_emulated() -> bool {
-    let vendor = std::arch::x86_64::__cpuid(0x4000_0000);
-    [vendor.ebx, vendor.ecx, vendor.edx] == [0x5447_4354, 0x4354_4743, 0x4743_5447]
 }

@@ -6,7 +6,8 @@ use platform::kvm::audit;
 
 use super::super::code;
 use super::super::harness::{Guest, RW, RX, map, next_call, on_all, with_guest, with_kvm};
-use super::victim::{AT, CALL, Victim, cases, compare, compare_each, is_emulated};
+use super::instructions::{cases, compare, is_emulated};
+use super::victim::{AT, Victim, compare_each};
 
 #[test]
 fn every_flag() {
@@ -169,7 +170,7 @@ fn the_stub_is_no_place_for_programs() {
                     assert_eq!((regs.cs, regs.ss), (0x33, 0x2b));
                     if !page.rights.execute {
                         // As a stack.
-                        for code in [&[0x50][..], &[0x0f, 0x0b], &CALL, &[0x58]] {
+                        for code in [&[0x50][..], &[0x0f, 0x0b], code::CALL, &[0x58]] {
                             victim.run(code, |regs| regs.set_sp(Addr(at)));
                         }
                     }

@@ -3,11 +3,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arch::Regs;
 use platform::Exit;
 
 use super::super::code;
 use super::super::harness::with_kvm;
-use super::victim::{AT, STACK, Victim, cases, compare, is_emulated};
+use super::victim::{AT, STACK, Victim, compare_each};
 
 /// Instructions that ring 3 cannot do, by name.
 const PRIVILEGED: &[(&str, &[u8])] = &[
@@ -81,6 +82,23 @@ const PRIVILEGED: &[(&str, &[u8])] = &[
     ),
     ("iret to nowhere", &[0x48, 0xcf]),
 ];
+
+/// Code by its name.
+pub(super) fn cases(list: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
+    let owned = |(name, bytes): &(&str, &[u8])| ((*name).to_owned(), bytes.to_vec());
+    list.iter().map(owned).collect()
+}
+
+/// See [`compare_each`]; each case starts with what `set` makes of the registers.
+pub(super) fn compare(cases: &[(String, Vec<u8>)], set: impl Fn(&mut Regs), known: &[&str]) {
+    compare_each(cases, |_, regs| set(regs), known);
+}
+
+/// Whether the machine's CPU is QEMU's, which differs from real ones in places.
+pub(super) fn is_emulated() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0x4000_0000);
+    [vendor.ebx, vendor.ecx, vendor.edx] == [0x5447_4354, 0x4354_4743, 0x4743_5447]
+}
 
 #[test]
 fn privileged_and_undefined_instructions() {
