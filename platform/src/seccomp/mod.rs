@@ -3,7 +3,7 @@
 //!
 //! A stub process has three kinds of threads. The *keeper* (`crate::stub`), its leader,
 //! makes threads and forks on request; it has the base filter alone. The *mapper* carries
-//! out changes of mappings. *Program threads* run the guest's code; each is served by the
+//! out changes of mappings, but for a young process's, which are the keeper's. *Program threads* run the guest's code; each is served by the
 //! host thread that runs its context. The last two have a filter and a listener each.
 //!
 //! **The canonical stop** is a thread that waits in `rt_sigreturn`, at one instruction of
