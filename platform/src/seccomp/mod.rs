@@ -157,8 +157,10 @@ impl Seccomp {
         options: Options,
     ) -> Result<Arc<dyn Platform>, PlatformError> {
         let shared = start::start(memory, options)?;
-        // Whether listeners can be had shows with the first process.
-        Space::empty(&shared).map_err(kernels::explain)?;
+        // Whether listeners can be had shows with the first one.
+        Space::empty(&shared)
+            .and_then(|space| space.prove())
+            .map_err(kernels::explain)?;
         Ok(Arc::new(Self {
             shared,
             cpus: host::cpu_count(),

@@ -89,6 +89,11 @@ impl Space {
         })
     }
 
+    /// Whether its threads can have listeners: an error if not.
+    pub(super) fn prove(&self) -> Result<(), PlatformError> {
+        self.mapper(&mut lock(&self.hand)).map(drop)
+    }
+
     /// The mapper, made if there is none yet.
     fn mapper<'a>(&self, hand: &'a mut Hand) -> Result<&'a mut Mapper, PlatformError> {
         if let Hand::Keeper(_) = hand {

@@ -6,8 +6,8 @@
 //! parent had continued it by then, so that an older report does not stop it once more.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arch::abi::Signal;
 use base::Errno;
@@ -58,6 +58,9 @@ pub(super) struct Reports {
     continued: AtomicU8,
     /// A stop was reported, and the parent has not answered.
     reported: AtomicBool,
+    /// Held while the program is continued, and while it is told that it stopped: so a report
+    /// that counts a continuation is of a stop behind it.
+    turn: Mutex<()>,
 }
 
 /// The pipes, before the parent and the child have parted.
@@ -91,6 +94,7 @@ impl Pipes {
                 pipe: self.reports.1,
                 continued: AtomicU8::new(0),
                 reported: AtomicBool::new(false),
+                turn: Mutex::new(()),
             }),
         }
     }
@@ -215,13 +219,19 @@ impl Child {
     }
 
     fn go_on(&self, kernel: &Kernel) -> Result<(), Errno> {
+        let _turn = self.reports.turn();
+        let done = kernel.continue_job();
         self.reports.continued.fetch_add(1, Ordering::SeqCst);
         self.reports.reported.store(false, Ordering::SeqCst);
-        kernel.continue_job()
+        done
     }
 }
 
 impl Reports {
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// If the parent is gone, the host is about to kill this process.
     fn report(&self, what: u8) {
         let continued = self.continued.load(Ordering::SeqCst);
@@ -236,9 +246,10 @@ impl Outside for Reports {
 }
 
 impl OutsideShell for Reports {
-    fn stopped(&self, signal: Signal) {
+    fn stopped(&self, signal: Signal, still: &dyn Fn() -> bool) {
+        let _turn = self.turn();
         // One at a time: programs that stop and continue the main one fill no pipe.
-        if !self.reported.swap(true, Ordering::SeqCst) {
+        if still() && !self.reported.swap(true, Ordering::SeqCst) {
             self.report(low_byte(signal));
         }
     }

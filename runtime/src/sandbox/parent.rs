@@ -155,6 +155,13 @@ impl Job<'_> {
         for terminal in &mut self.terminals {
             terminal.give_back();
         }
+        // The shell may have been quicker: the job would stop once more, and nobody expects
+        // that.
+        if matches!(whom, Stopped::Group) && self.in_foreground() {
+            self.continued();
+            self.control.resume();
+            return Ok(());
+        }
         // Only stop signals are reported; another is a defect that changes nothing here.
         match setup::stop(whom, signal) {
             Err(Errno::EINVAL) => Ok(()),

@@ -11,7 +11,7 @@ use super::state::Activity;
 use super::tree::Ended;
 use super::{CpuTimes, ExitStatus, Task, TaskTree, ThreadGroup};
 use crate::kernel::Kernel;
-use crate::signal::{Notice, Scope, ThreadStop};
+use crate::signal::{Notice, Scope, Stop, ThreadStop};
 
 /// Ends the thread; `status` is the process's if this was its leader and nothing else
 /// decides it. Runs on the thread's own host thread, which ends with it.
@@ -277,12 +277,17 @@ pub(super) fn child_info(pid: Pid, uid: Uid, status: i32, times: CpuTimes) -> Ch
 }
 
 impl Kernel {
+    fn is_stopped(&self, pid: Pid) -> bool {
+        let group = self.tree().node(pid).map(|node| Arc::clone(&node.group));
+        group.is_some_and(|group| matches!(group.signals().stop, Stop::Stopped(_)))
+    }
+
     /// Tells a process's parent that it stopped or continued.
     pub(crate) fn tell_parent(&self, pid: Pid, notice: Notice) {
         if let (Some(shell), Notice::Stopped(signal)) = (self.outside(), notice)
             && self.main() == Some(pid)
         {
-            shell.stopped(signal);
+            shell.stopped(signal, &|| self.is_stopped(pid));
         }
         let tree = self.tree();
         let Some(node) = tree.node(pid) else {

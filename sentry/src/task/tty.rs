@@ -208,6 +208,7 @@ impl ControllingTty for Sessions {
 
 /// The shell outside of which the sandbox as a whole is a job.
 pub trait OutsideShell: Send + Sync {
-    /// The sandbox's program was stopped by `signal`: so is the job.
-    fn stopped(&self, signal: Signal);
+    /// The sandbox's program was stopped by `signal`: so is the job, unless the program was
+    /// continued since, which `still` tells.
+    fn stopped(&self, signal: Signal, still: &dyn Fn() -> bool);
 }
