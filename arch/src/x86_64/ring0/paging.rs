@@ -117,37 +117,6 @@ pub fn publish() {
 mod tests {
     use super::*;
 
-    const ALL: [Rights; 4] = [
-        rights(false, false, false),
-        rights(true, false, false),
-        rights(true, true, false),
-        rights(true, false, true),
-    ];
-
-    const fn rights(read: bool, write: bool, execute: bool) -> Rights {
-        Rights {
-            read,
-            write,
-            execute,
-        }
-    }
-
-    #[test]
-    fn pages_keep_place_and_rights() {
-        for allowed in ALL {
-            let entry = Entry::page(0x12_3456_7000, allowed);
-            assert!(entry.is_named() && entry.is_users());
-            assert_eq!((entry.target(), entry.rights()), (0x12_3456_7000, allowed));
-            assert_eq!(entry.0 & 1 == 1, allowed.read, "present");
-            assert!(!Entry::stub(0x1000, allowed).is_users());
-        }
-        assert!(!Entry::EMPTY.is_named());
-        let entry = Entry::page(0x7000, ALL[2]);
-        assert_eq!(entry.unbacked().rights(), ALL[0]);
-        assert!(entry.unbacked().is_unbacked() && !entry.is_unbacked());
-        assert_eq!(entry.unbacked().backed(), entry);
-    }
-
     #[test]
     fn the_upper_half_is_sign_extended() {
         assert_eq!(address(0x7fff_ffff_f000), 0x7fff_ffff_f000);
