@@ -17,13 +17,10 @@ use ringfence_platform::memory::{FrameRun, MemoryFile};
 use ringfence_platform::seccomp::{Fast, Options, Seccomp};
 use ringfence_platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, Prot};
 
-const CODE: u64 = 0x40_0000;
+#[path = "common/calls.rs"]
+mod calls;
 
-/// Makes system calls for ever.
-#[cfg(target_arch = "x86_64")]
-const CALLS: &[u8] = &[0x0f, 0x05, 0xeb, 0xfc];
-#[cfg(target_arch = "aarch64")]
-const CALLS: &[u8] = &[0x01, 0, 0, 0xd4, 0xff, 0xff, 0xff, 0x17];
+use calls::{CALLS, CODE};
 
 /// Where in the page of code loads from argument 1 lie.
 const LOADS_AT: u64 = 64;

@@ -7,37 +7,22 @@
     reason = "a benchmark fails by panicking"
 )]
 
-use std::sync::Arc;
-
-use arch::Regs;
-use arch::abi::{Addr, PAGE_SIZE};
+use arch::abi::PAGE_SIZE;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringfence_platform::host::{self, CpuSet};
-use ringfence_platform::memory::MemoryFile;
 use ringfence_platform::ptrace::{Nullify, Options, Ptrace};
-use ringfence_platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, Prot};
+use ringfence_platform::{Exit, Fill, Prot};
 
-const CODE: u64 = 0x40_0000;
-const DATA: u64 = 0x100_0000;
+#[path = "common/calls.rs"]
+mod calls;
+#[path = "common/count_down.rs"]
+mod count_down;
+#[path = "common/guest.rs"]
+mod guest;
 
-/// Makes system calls for ever.
-#[cfg(target_arch = "x86_64")]
-const CALLS: &[u8] = &[0x0f, 0x05, 0xeb, 0xfc];
-#[cfg(target_arch = "aarch64")]
-const CALLS: &[u8] = &[0x01, 0, 0, 0xd4, 0xff, 0xff, 0xff, 0x17];
-
-/// Counts argument 1 down, then makes a call; for ever. A chain of multiplications in
-/// between: two hardware threads of one core can do that at full speed each.
-#[cfg(target_arch = "x86_64")]
-const COUNT_DOWN: &[u8] = &[
-    0x48, 0x0f, 0xaf, 0xc0, 0x48, 0x0f, 0xaf, 0xc0, 0x48, 0x0f, 0xaf, 0xc0, 0x48, 0xff, 0xce, 0x75,
-    0xef, 0x0f, 0x05, 0xeb, 0xeb,
-];
-#[cfg(target_arch = "aarch64")]
-const COUNT_DOWN: &[u8] = &[
-    0x29, 0x7d, 0x09, 0x9b, 0x29, 0x7d, 0x09, 0x9b, 0x29, 0x7d, 0x09, 0x9b, 0x21, 0x04, 0, 0xf1,
-    0x81, 0xff, 0xff, 0x54, 0x01, 0, 0, 0xd4, 0xfa, 0xff, 0xff, 0x17,
-];
+use calls::{CALLS, CODE};
+use count_down::COUNT_DOWN;
+use guest::{DATA, Guest, map};
 
 fn raw(request: u32, pid: i32, at: usize, data: usize) {
     // SAFETY: a tracee of this thread; addresses are of live objects.
@@ -90,44 +75,10 @@ fn bare(criterion: &mut Criterion) {
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
 }
 
-struct Guest {
-    platform: Arc<dyn Platform>,
-    memory: Arc<MemoryFile>,
-    space: Arc<dyn AddressSpace>,
-}
-
-fn map(at: u64, offset: u64, pages: u64, prot: Prot) -> Change<'static> {
-    Change::Map {
-        at: Addr(at),
-        len: pages * PAGE_SIZE,
-        backing: Backing::Memory { offset },
-        prot,
-        fill: Fill::Lazy,
-    }
-}
-
-impl Guest {
-    fn new(nullify: Nullify, machine_code: &[u8]) -> Self {
-        let memory = MemoryFile::create(256 << 20).unwrap();
-        let platform = Ptrace::start(&memory, Options { nullify }).unwrap();
-        let space = platform.new_address_space().unwrap();
-        let code = memory.allocate(1, None).unwrap();
-        code.write(0, machine_code);
-        let change = map(CODE, code.offset(), 1, Prot::READ | Prot::EXEC);
-        space.apply(&[change]).unwrap();
-        std::mem::forget(code);
-        Self {
-            platform,
-            memory,
-            space,
-        }
-    }
-
-    fn context(&self) -> Box<dyn Context> {
-        let mut context = self.platform.new_context(&self.space).unwrap();
-        *context.regs().unwrap() = Regs::new_program(Addr(CODE), Addr(0));
-        context
-    }
+/// A program of this code on the platform.
+fn guest(nullify: Nullify, machine_code: &[u8]) -> Guest {
+    let start = |memory: &_| Ptrace::start(memory, Options { nullify }).unwrap();
+    Guest::new(start, &[(0, machine_code)])
 }
 
 fn calls(criterion: &mut Criterion) {
@@ -136,8 +87,8 @@ fn calls(criterion: &mut Criterion) {
     host::set_affinity(0, &CpuSet::one(host::current_cpu())).unwrap();
     bare(criterion);
     for (name, nullify) in [("sysemu", Nullify::Sysemu), ("getpid", Nullify::Getpid)] {
-        let guest = Guest::new(nullify, CALLS);
-        let mut context = guest.context();
+        let guest = guest(nullify, CALLS);
+        let mut context = guest.context(CODE);
         criterion.bench_function(&format!("call/{name}"), |bencher| {
             bencher.iter(|| match context.switch().unwrap() {
                 Exit::Syscall { nr, .. } => context.answer(u64::from(nr)),
@@ -164,9 +115,9 @@ fn calls(criterion: &mut Criterion) {
 }
 
 fn spaces(criterion: &mut Criterion) {
-    let guest = Guest::new(Nullify::Sysemu, CALLS);
+    let guest = guest(Nullify::Sysemu, CALLS);
     let run = guest.memory.allocate(1024, None).unwrap();
-    let one = [map(DATA, run.offset(), 16, Prot::READ)];
+    let one = [map(DATA, run.offset(), 16, Prot::READ, Fill::Lazy)];
     criterion.bench_function("map/one", |bencher| {
         bencher.iter(|| guest.space.apply(&one).unwrap());
     });
@@ -177,6 +128,7 @@ fn spaces(criterion: &mut Criterion) {
                 run.offset() + n * 2 * PAGE_SIZE,
                 1,
                 Prot::READ,
+                Fill::Lazy,
             )
         })
         .collect();
@@ -184,13 +136,13 @@ fn spaces(criterion: &mut Criterion) {
         bencher.iter(|| guest.space.apply(&many).unwrap());
     });
     criterion.bench_function("context/made and ended", |bencher| {
-        bencher.iter(|| guest.context());
+        bencher.iter(|| guest.context(CODE));
     });
     for mappings in [50_u64, 500] {
         let scattered: Vec<_> = (0..mappings)
             .map(|n| {
                 let offset = run.offset() + n * 2 * PAGE_SIZE;
-                map(DATA + n * 2 * PAGE_SIZE, offset, 1, Prot::READ)
+                map(DATA + n * 2 * PAGE_SIZE, offset, 1, Prot::READ, Fill::Lazy)
             })
             .collect();
         guest.space.apply(&scattered).unwrap();
@@ -216,9 +168,9 @@ fn spaces(criterion: &mut Criterion) {
 /// as one alone.
 fn computing(criterion: &mut Criterion) {
     const ROUNDS: u64 = 20_000_000;
-    let guest = Guest::new(Nullify::Sysemu, COUNT_DOWN);
+    let guest = guest(Nullify::Sysemu, COUNT_DOWN);
     let work = || {
-        let mut context = guest.context();
+        let mut context = guest.context(CODE);
         // Some calls first, so that the pair is held on a core.
         for rounds in [1, 1, 1, 1, ROUNDS] {
             context.regs().unwrap().set_arg(1, rounds);

@@ -6,25 +6,21 @@
     reason = "a benchmark fails by panicking"
 )]
 
-use std::sync::Arc;
-
 use arch::Regs;
 use arch::abi::{Addr, PAGE_SIZE};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringfence_platform::host::{self, CpuSet};
-use ringfence_platform::memory::MemoryFile;
 use ringfence_platform::ptrace::{Options, Ptrace};
 use ringfence_platform::seccomp::Seccomp;
-use ringfence_platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Platform, Prot};
+use ringfence_platform::{Change, Exit, Fill, Prot};
 
-const CODE: u64 = 0x40_0000;
-const DATA: u64 = 0x100_0000;
+#[path = "common/calls.rs"]
+mod calls;
+#[path = "common/guest.rs"]
+mod guest;
 
-/// Makes system calls for ever.
-#[cfg(target_arch = "x86_64")]
-const CALLS: &[u8] = &[0x0f, 0x05, 0xeb, 0xfc];
-#[cfg(target_arch = "aarch64")]
-const CALLS: &[u8] = &[0x01, 0, 0, 0xd4, 0xff, 0xff, 0xff, 0x17];
+use calls::{CALLS, CODE};
+use guest::{DATA, Guest, map};
 
 /// Where in the page of code a load from argument 1 lies.
 const LOAD_AT: u64 = 64;
@@ -33,56 +29,20 @@ const LOAD: &[u8] = &[0x48, 0x8b, 0x06, 0x0f, 0x05];
 #[cfg(target_arch = "aarch64")]
 const LOAD: &[u8] = &[0x20, 0, 0x40, 0xf9, 0x01, 0, 0, 0xd4];
 
-struct Guest {
-    platform: Arc<dyn Platform>,
-    memory: Arc<MemoryFile>,
-    space: Arc<dyn AddressSpace>,
-}
-
-fn map(at: u64, offset: u64, pages: u64, prot: Prot, fill: Fill) -> Change<'static> {
-    Change::Map {
-        at: Addr(at),
-        len: pages * PAGE_SIZE,
-        backing: Backing::Memory { offset },
-        prot,
-        fill,
-    }
-}
-
-impl Guest {
-    fn new(name: &str) -> Self {
-        let memory = MemoryFile::create(256 << 20).unwrap();
-        let platform = match name {
-            "seccomp" => Seccomp::start(&memory, Default::default()).unwrap(),
-            _ => Ptrace::start(&memory, Options::default()).unwrap(),
-        };
-        let space = platform.new_address_space().unwrap();
-        let code = memory.allocate(1, None).unwrap();
-        code.write(0, CALLS);
-        code.write(LOAD_AT, LOAD);
-        let executable = Prot::READ | Prot::EXEC;
-        let change = map(CODE, code.offset(), 1, executable, Fill::Lazy);
-        space.apply(&[change]).unwrap();
-        std::mem::forget(code);
-        Self {
-            platform,
-            memory,
-            space,
-        }
-    }
-
-    fn context(&self, at: u64) -> Box<dyn Context> {
-        let mut context = self.platform.new_context(&self.space).unwrap();
-        *context.regs().unwrap() = Regs::new_program(Addr(at), Addr(0));
-        context
-    }
+/// A program on the platform of this name.
+fn guest(name: &str) -> Guest {
+    let start = |memory: &_| match name {
+        "seccomp" => Seccomp::start(memory, Default::default()).unwrap(),
+        _ => Ptrace::start(memory, Options::default()).unwrap(),
+    };
+    Guest::new(start, &[(0, CALLS), (LOAD_AT, LOAD)])
 }
 
 fn calls(criterion: &mut Criterion) {
     let anywhere = host::affinity(0).unwrap();
     for name in ["ptrace", "seccomp"] {
         host::set_affinity(0, &CpuSet::one(host::current_cpu())).unwrap();
-        let guest = Guest::new(name);
+        let guest = guest(name);
         let mut context = guest.context(CODE);
         criterion.bench_function(&format!("call/{name}"), |bencher| {
             bencher.iter(|| match context.switch().unwrap() {
@@ -108,7 +68,7 @@ fn calls(criterion: &mut Criterion) {
 
 fn faults(criterion: &mut Criterion) {
     for name in ["ptrace", "seccomp"] {
-        let guest = Guest::new(name);
+        let guest = guest(name);
         let page = guest.memory.allocate(1, None).unwrap();
         page.write(0, &[1; 8]);
         let mut context = guest.context(CODE + LOAD_AT);
@@ -139,7 +99,7 @@ fn faults(criterion: &mut Criterion) {
 
 fn spaces(criterion: &mut Criterion) {
     for name in ["ptrace", "seccomp"] {
-        let guest = Guest::new(name);
+        let guest = guest(name);
         let run = guest.memory.allocate(1024, None).unwrap();
         let one = [map(DATA, run.offset(), 16, Prot::READ, Fill::Lazy)];
         criterion.bench_function(&format!("map/one/{name}"), |bencher| {

@@ -23,29 +23,14 @@ use ringfence_platform::{AddressSpace, Backing, Change, Context, Exit, Fill, Pla
 
 #[cfg_attr(target_arch = "aarch64", path = "bare_absent.rs")]
 mod bare;
+#[path = "../common/calls.rs"]
+mod calls;
+#[path = "../common/count_down.rs"]
+mod count_down;
 
 use bare::{Bare, Return};
-
-const CODE: u64 = 0x40_0000;
-
-/// Makes system calls for ever.
-#[cfg(target_arch = "x86_64")]
-const CALLS: &[u8] = &[0x0f, 0x05, 0xeb, 0xfc];
-#[cfg(target_arch = "aarch64")]
-const CALLS: &[u8] = &[0x01, 0, 0, 0xd4, 0xff, 0xff, 0xff, 0x17];
-
-/// Counts argument 1 down with a chain of multiplications in between, then makes a call;
-/// for ever.
-#[cfg(target_arch = "x86_64")]
-const COUNT_DOWN: &[u8] = &[
-    0x48, 0x0f, 0xaf, 0xc0, 0x48, 0x0f, 0xaf, 0xc0, 0x48, 0x0f, 0xaf, 0xc0, 0x48, 0xff, 0xce, 0x75,
-    0xef, 0x0f, 0x05, 0xeb, 0xeb,
-];
-#[cfg(target_arch = "aarch64")]
-const COUNT_DOWN: &[u8] = &[
-    0x29, 0x7d, 0x09, 0x9b, 0x29, 0x7d, 0x09, 0x9b, 0x29, 0x7d, 0x09, 0x9b, 0x21, 0x04, 0, 0xf1,
-    0x81, 0xff, 0xff, 0x54, 0x01, 0, 0, 0xd4, 0xfa, 0xff, 0xff, 0x17,
-];
+use calls::{CALLS, CODE};
+use count_down::COUNT_DOWN;
 
 /// A space that shows one page of code.
 struct Guest {
