@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arch::abi::Errno;
 use arch::abi::num::{u64_of, usize_of};
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::errors::check_int;
 use super::{HostRule, from_nix, rule};
@@ -93,10 +93,7 @@ impl Window {
     /// Has the host forget its translations of `len` bytes from `at` on, and with them
     /// those of a virtual machine: MADV_DONTNEED. What a file holds stays.
     pub(crate) fn forget(&self, at: u64, len: usize) -> Result<(), Errno> {
-        let place = NonNull::new(self.at(usize_of(at))).ok_or(Errno::EINVAL)?;
-        self.place(at, len)?;
-        // SAFETY: [window] a part of this window; contents are never referred to.
-        unsafe { madvise(place.cast(), len, MmapAdvise::MADV_DONTNEED) }.map_err(from_nix)
+        self.advise(at, len, libc::MADV_DONTNEED)
     }
 
     /// From byte `at` on, `len` bytes may be had in huge pages: MADV_HUGEPAGE. `EINVAL` if
@@ -111,10 +108,10 @@ impl Window {
         self.advise(at, len, libc::MADV_POPULATE_WRITE)
     }
 
-    /// madvise(2) with an advice that changes no contents.
+    /// madvise(2) with an advice that changes nothing in a file.
     fn advise(&self, at: u64, len: usize, advice: i32) -> Result<(), Errno> {
         self.place(at, len)?;
-        // SAFETY: [window] a part of this window.
+        // SAFETY: [window] a part of this window; contents are never referred to.
         check_int(unsafe { libc::madvise(self.at(usize_of(at)).cast(), len, advice) }).map(drop)
     }
 
