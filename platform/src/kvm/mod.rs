@@ -135,7 +135,7 @@ impl Platform for Kvm {
 }
 
 /// Host calls of this platform after confinement.
-pub const RULES: &[&[HostRule]] = &[host::kvm::RULES];
+pub const RULES: &[&[HostRule]] = &[host::kvm::RULES, host::kvm::MACHINE_RULES];
 
 /// An error's reason.
 fn errno(error: kvm_ioctls::Error) -> Errno {

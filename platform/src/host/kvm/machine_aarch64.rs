@@ -3,28 +3,21 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use arch::abi::Errno;
-use arch::abi::num::u64_of;
 use kvm_bindings::{
-    KVM_ARM_VM_SMCCC_CTRL, KVM_ARM_VM_SMCCC_FILTER, kvm_arm_counter_offset, kvm_device_attr,
-    kvm_smccc_filter, kvm_smccc_filter_action_KVM_SMCCC_FILTER_FWD_TO_USER as TO_USER,
+    KVM_ARM_VM_SMCCC_CTRL, KVM_ARM_VM_SMCCC_FILTER, kvm_arm_counter_offset, kvm_smccc_filter,
+    kvm_smccc_filter_action_KVM_SMCCC_FILTER_FWD_TO_USER as TO_USER,
 };
 
 use super::super::errors::check_int;
 use super::super::{HostRule, rule};
+use super::set_attribute;
 
-/// Rules of this file and of kvm-ioctls: requests of ioctl(2). Source:
-/// include/uapi/linux/kvm.h.
-pub(crate) const RULES: &[HostRule] = &[
-    rule!(SYS_ioctl, &[(1, 0xae80)], "KVM_RUN: the program runs"),
+/// Rules that this machine needs beside [`RULES`](super::RULES).
+pub(crate) const MACHINE_RULES: &[HostRule] = &[
     rule!(
         SYS_ioctl,
         &[(1, 0x4008_ae61)],
         "KVM_IRQ_LINE: the program is to come back with its registers"
-    ),
-    rule!(
-        SYS_ioctl,
-        &[(1, 0xae41)],
-        "KVM_CREATE_VCPU: as more threads run"
     ),
     rule!(
         SYS_ioctl,
@@ -36,15 +29,8 @@ pub(crate) const RULES: &[HostRule] = &[
         &[(1, 0x4010_aeac)],
         "KVM_SET_ONE_REG: a new vCPU"
     ),
-    rule!(
-        SYS_ioctl,
-        &[(1, 0x4020_ae46)],
-        "KVM_SET_USER_MEMORY_REGION: memory grows"
-    ),
 ];
 
-/// KVM_SET_DEVICE_ATTR, of a virtual machine.
-const SET_DEVICE_ATTR: u64 = 0x4018_aee1;
 /// KVM_ARM_SET_COUNTER_OFFSET.
 const SET_COUNTER_OFFSET: u64 = 0x4010_aeb5;
 
@@ -66,13 +52,7 @@ pub(crate) fn forward_calls(vm: BorrowedFd<'_>, first: u32, count: u32) -> Resul
         action: u8::try_from(TO_USER).map_err(|_| Errno::EINVAL)?,
         pad: [0; 15],
     };
-    let attribute = kvm_device_attr {
-        flags: 0,
-        group: KVM_ARM_VM_SMCCC_CTRL,
-        attr: u64::from(KVM_ARM_VM_SMCCC_FILTER),
-        addr: u64_of((&raw const filter).expose_provenance()),
-    };
-    // SAFETY: [fd], [buffer] all live across the call.
-    check_int(unsafe { libc::ioctl(vm.as_raw_fd(), SET_DEVICE_ATTR, &raw const attribute) })
-        .map(drop)
+    let attribute = [KVM_ARM_VM_SMCCC_CTRL, KVM_ARM_VM_SMCCC_FILTER];
+    // SAFETY: the attribute is a filter.
+    unsafe { set_attribute(vm, attribute, &filter) }
 }

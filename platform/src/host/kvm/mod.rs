@@ -10,17 +10,56 @@ mod machine;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering, compiler_fence};
 
-use arch::abi::num::usize_of;
+use arch::abi::num::{u64_of, usize_of};
 use arch::abi::{Errno, PAGE_SIZE};
+use kvm_bindings::kvm_device_attr;
 use nix::sys::signal::SigSet;
 
-use super::Window;
 use super::errors::{check_int, check_long};
+use super::{HostRule, Window, rule};
 pub(crate) use machine::*;
+
+/// Rules of kvm-ioctls: requests of ioctl(2). Source: include/uapi/linux/kvm.h.
+pub(crate) const RULES: &[HostRule] = &[
+    rule!(SYS_ioctl, &[(1, 0xae80)], "KVM_RUN: the program runs"),
+    rule!(
+        SYS_ioctl,
+        &[(1, 0xae41)],
+        "KVM_CREATE_VCPU: as more threads run"
+    ),
+    rule!(
+        SYS_ioctl,
+        &[(1, 0x4020_ae46)],
+        "KVM_SET_USER_MEMORY_REGION: memory grows"
+    ),
+];
+
+/// KVM_SET_DEVICE_ATTR, which kvm-ioctls does not have for all that take it.
+const SET_DEVICE_ATTR: u64 = 0x4018_aee1;
+
+/// Sets an attribute, by its group and number, of a virtual machine or CPU.
+///
+/// # Safety
+/// `value` is of the type that the attribute has.
+unsafe fn set_attribute<T>(
+    of: BorrowedFd<'_>,
+    [group, number]: [u32; 2],
+    value: &T,
+) -> Result<(), Errno> {
+    let attribute = kvm_device_attr {
+        flags: 0,
+        group,
+        attr: u64::from(number),
+        addr: u64_of(ptr::from_ref(value).expose_provenance()),
+    };
+    // SAFETY: [fd], [buffer] all live across the call.
+    check_int(unsafe { libc::ioctl(of.as_raw_fd(), SET_DEVICE_ATTR, &raw const attribute) })
+        .map(drop)
+}
 
 /// The reserved signal that brings a thread back from KVM_RUN: SIGRTMAX.
 const KICK: i32 = 64;
