@@ -44,7 +44,13 @@ pub trait Platform: Send + Sync {
     fn host_rules(&self) -> &'static [&'static [host::HostRule]];
 
     /// Returns once all running guest threads have passed a full barrier: membarrier(2).
-    fn barrier(&self) -> Result<(), PlatformError>;
+    /// As it is here, where guest threads are threads of the host.
+    fn barrier(&self) -> Result<(), PlatformError> {
+        host::barrier().map_err(|errno| PlatformError::Host {
+            what: "membarrier",
+            errno,
+        })
+    }
 
     /// How many contexts can run at the same time.
     fn cpus(&self) -> NonZeroUsize;

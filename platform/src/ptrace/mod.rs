@@ -106,13 +106,6 @@ impl Platform for Ptrace {
         RULES
     }
 
-    fn barrier(&self) -> Result<(), PlatformError> {
-        host::barrier().map_err(|errno| PlatformError::Host {
-            what: "membarrier",
-            errno,
-        })
-    }
-
     fn cpus(&self) -> NonZeroUsize {
         self.cpus
     }

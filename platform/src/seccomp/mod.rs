@@ -192,13 +192,6 @@ impl Platform for Seccomp {
         RULES
     }
 
-    fn barrier(&self) -> Result<(), PlatformError> {
-        host::barrier().map_err(|errno| PlatformError::Host {
-            what: "membarrier",
-            errno,
-        })
-    }
-
     fn cpus(&self) -> NonZeroUsize {
         self.cpus
     }
