@@ -92,14 +92,15 @@ mod thread;
 mod watch;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use self::context::SeccompContext;
 use self::shared::Shared;
 use self::space::Space;
 use crate::host::{self, HostRule};
 use crate::memory::MemoryFile;
+use crate::sync::lock;
 use crate::{AddressSpace, Context, Limits, Platform, PlatformError};
 
 bitflags::bitflags! {
@@ -145,6 +146,8 @@ pub struct Options {
 /// See the module.
 pub struct Seccomp {
     shared: Arc<Shared>,
+    /// The space that was made at the start, until somebody wants one.
+    first: Mutex<Option<Space>>,
     cpus: NonZeroUsize,
 }
 
@@ -157,12 +160,13 @@ impl Seccomp {
         options: Options,
     ) -> Result<Arc<dyn Platform>, PlatformError> {
         let shared = start::start(memory, options)?;
-        // Whether listeners can be had shows with the first one.
-        Space::empty(&shared)
-            .and_then(|space| space.prove())
-            .map_err(kernels::explain)?;
+        // Whether listeners can be had shows with the first one. Its process is for the first
+        // program.
+        let first = Space::empty(&shared).map_err(kernels::explain)?;
+        first.prove().map_err(kernels::explain)?;
         Ok(Arc::new(Self {
             shared,
+            first: Mutex::new(Some(first)),
             cpus: host::cpu_count(),
         }))
     }
@@ -178,7 +182,9 @@ impl Platform for Seccomp {
     }
 
     fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
-        Ok(Arc::new(Space::empty(&self.shared)?))
+        let first = lock(&self.first).take();
+        let space = first.map_or_else(|| Space::empty(&self.shared), Ok)?;
+        Ok(Arc::new(space))
     }
 
     fn new_context(

@@ -22,7 +22,8 @@ pub(super) const MAPS_NR: u32 = 127;
 /// The descriptor that a new listener gets: the lowest that is free.
 pub(super) const LISTENER_NR: i32 = 0;
 
-/// Lock order: a space's ranges, its files, its mapper, its `making`, then the family's; a context's wish to be interrupted, a space's spares and areas each alone.
+/// Lock order: a space's ranges, its files, its `hand`, its `making`, then the family's; a
+/// context's wish to be interrupted, a space's spares and areas each alone.
 pub(super) struct Shared {
     pub(super) family: Family,
     pub(super) limits: Limits,
