@@ -101,8 +101,8 @@ impl Cpu {
         Ok(cpu)
     }
 
-    /// Has the stub load from an address where nothing is, before any program can: a host that does not come
-    /// back from that as it should has no place for programs.
+    /// Has the stub load from an address where nothing is, before any program can: a host
+    /// that does not come back from that as it should has no place for programs.
     fn try_out(&mut self, setup: &Setup) -> Result<(), PlatformError> {
         let run = self.fd.sync_regs_mut();
         run.regs = kvm_regs {
